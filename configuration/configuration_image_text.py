@@ -1,0 +1,147 @@
+"""What every duosent model has in common: two towers, a fusion width and a classifier."""
+
+import difflib
+from dataclasses import fields
+from typing import ClassVar
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+from transformers.utils import logging
+
+logger = logging.get_logger(__name__)
+
+# Keywords that PreTrainedConfig takes besides its dataclass fields.
+_PRETRAINED_CONFIG_KEYWORDS = {
+    "attn_implementation",
+    "auto_map",
+    "custom_pipelines",
+    "experts_implementation",
+    "model_type",
+    "name_or_path",
+    "num_labels",
+    "output_attentions",
+    "per_layer_config",
+    "quantization_config",
+    "torch_dtype",
+}
+
+
+@strict
+class ImageTextConfig(PreTrainedConfig):
+    """Fields that all models of the package share. Use a model's own config; this one names no model.
+
+    Args:
+        text_config: the text tower, a config or a dict with `model_type`; default BERT-base.
+        vision_config: the image tower, a config of transformers or timm or a dict with `model_type`; default ViT-B/16.
+        hidden_size: fusion width `D`; > 0, divisible by `num_attention_heads`.
+        num_attention_heads: heads `H` of every attention outside the towers; > 0.
+        intermediate_size: inner width of the feed-forward blocks outside the towers; > 0.
+        hidden_act: activation of the feed-forward blocks outside the towers, a name that transformers knows.
+        hidden_dropout_prob: share of activations dropped after each block outside the towers; in [0, 1).
+        attention_probs_dropout_prob: share of attention weights dropped outside the towers; in [0, 1).
+        classifier_dropout: share of activations dropped in front of the classifier's linear layers; in [0, 1).
+        initializer_range: standard deviation of the normal from which linear weights are drawn; > 0.
+        layer_norm_eps: added to the variance in every layer norm outside the towers; > 0.
+        freeze_text: hold the text tower still: no gradient, no dropout.
+        freeze_image: hold the image tower still: no gradient, no dropout, batch norm in evaluation mode.
+        freeze_batch_norm: keep the batch norms of a trainable CNN tower in evaluation mode (statistics stay as loaded).
+
+    Raises:
+        ValueError: for a field that the config does not have, or a value outside its range.
+    """
+
+    sub_configs_defaults = {
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert"),
+        "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="vit"),
+    }
+
+    # Trainer drops these from predictions; without the list a prediction would be a tuple of tensors.
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "classification_loss",
+        "contrastive_loss",
+        "text_embeds",
+        "image_embeds",
+        "fused_embeds",
+        "hidden_states",
+        "attentions",
+        "text_importance",
+        "image_importance",
+        "cross_scores",
+        "gates",
+    ]
+
+    text_config: PreTrainedConfig | dict | None = None
+    vision_config: PreTrainedConfig | dict | None = None
+    hidden_size: int = 768
+    num_attention_heads: int = 8
+    intermediate_size: int = 768
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float | int = 0.1
+    attention_probs_dropout_prob: float | int = 0.1
+    classifier_dropout: float | int = 0.2
+    initializer_range: float | int = 0.02
+    layer_norm_eps: float = 1e-5
+    freeze_text: bool = False
+    freeze_image: bool = False
+    freeze_batch_norm: bool = True
+
+    def __post_init__(self, **kwargs):
+        for name, value in kwargs.items():
+            if not self._has_field(name):
+                raise ValueError(self._unknown_field(name, value))
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict, **kwargs):
+        """As in transformers. A saved config may hold fields of another version: they are kept, with a warning."""
+        unknown = {name: value for name, value in config_dict.items() if not cls._has_field(name)}
+        for name, value in unknown.items():
+            logger.warning_once(cls._unknown_field(name, value))
+        loaded = super().from_dict({k: v for k, v in config_dict.items() if k not in unknown}, **kwargs)
+        config = loaded[0] if isinstance(loaded, tuple) else loaded  # with return_unused_kwargs=True
+        for name, value in unknown.items():
+            setattr(config, name, value)
+        return loaded
+
+    @classmethod
+    def _field_names(cls) -> set[str]:
+        return {field.name for field in fields(cls)} | _PRETRAINED_CONFIG_KEYWORDS
+
+    @classmethod
+    def _has_field(cls, name: str) -> bool:
+        return name in cls._field_names() or name.startswith("_")
+
+    @classmethod
+    def _unknown_field(cls, name: str, value) -> str:
+        """PreTrainedConfig keeps any keyword in silence, so that a misspelt field would be a default without a word."""
+        nearest = difflib.get_close_matches(name, cls._field_names(), n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else "."
+        return f"{cls.__name__} has no field {name} (value {value!r}){hint}"
+
+    def validate_widths(self):
+        for name in ("hidden_size", "num_attention_heads", "intermediate_size"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size must be a multiple of num_attention_heads, "
+                f"got hidden_size={self.hidden_size} and num_attention_heads={self.num_attention_heads}."
+            )
+
+    def validate_shares(self):
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 0 and < 1, got {getattr(self, name)}.")
+        for name in ("initializer_range", "layer_norm_eps"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
+
+    def validate_problem_type(self):
+        if self.problem_type == "regression":
+            raise ValueError(
+                "problem_type must be single_label_classification or multi_label_classification, got regression."
+            )
+
+
+__all__ = ["ImageTextConfig"]

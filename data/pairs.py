@@ -1,0 +1,240 @@
+"""`load_pairs`: anyone's posts -> rows of `id`, `text`, `image`, `label` and, where known, `text_label`, `image_label`, `target`."""
+
+import difflib
+import io
+from pathlib import Path
+
+import PIL.Image
+import pyarrow as pa
+from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo, Features, Image, List, Value
+from tqdm import tqdm
+
+from duosent.data.reading import FILE_NAME, FOLDER, ORIGIN, DataError, read_splits
+
+# Checking opens each picture: with more rows than this a bar shows how far it is.
+ROWS_BEFORE_A_BAR = 2000
+
+
+def load_pairs(
+    source: str,
+    text_column: str = "text",
+    image_column: str = "image",
+    label_column: str | None = "label",
+    text_label_column: str | None = None,
+    image_label_column: str | None = None,
+    target_column: str | None = None,
+    id_column: str | None = None,
+    labels: list[str] | None = None,
+    label_separator: str | None = None,
+    base_image_dir: str | None = None,
+    check_rows: bool = True,
+) -> DatasetDict:
+    """Load posts of words and pictures.
+
+    Args:
+        source: a file or folder of Parquet, CSV, TSV or JSON Lines, a folder of pictures with a metadata file, or a Hub name; see
+            `duosent.data.reading.read_splits`. `dev` and `val` become `validation`.
+        text_column, image_column: columns of the two sides. A picture is bytes, a path relative to its file, or a
+            `datasets.Image`; a metadata file's `file_name` serves where there is no image column. One of the two may be absent from the
+            data as a whole, and a cell may be empty.
+        label_column: column of the post's label; None to read no label at all.
+        text_label_column, image_label_column, target_column, id_column: further columns; None for `text_label`, `image_label`,
+            `target` and `id` where the data has them. Without an id a row is `<split>-<n>`, n from 1.
+        labels: names of the labels in their order. None takes them from the training part (else from the only part): names of a
+            `ClassLabel` as they are, whole numbers by size, words by the alphabet.
+        label_separator: what separates several labels in one cell of text, such as "|".
+        base_image_dir: what picture paths start from, in place of the folder of their file.
+        check_rows: refuse rows without any side and pictures that cannot be opened.
+
+    Returns: a `DatasetDict`; `label` is a `ClassLabel`, or a list of it where cells hold several labels, and the other two label
+        columns likewise. `image` is a `datasets.Image` that is not decoded.
+
+    Raises:
+        DataError: in one sentence that names file, row and reason: a missing column, an unknown label, a picture that cannot be
+            read, a row of nothing.
+    """
+    columns = {
+        "text": text_column,
+        "image": image_column,
+        "label": label_column,
+        "text_label": text_label_column,
+        "image_label": image_label_column,
+        "target": target_column,
+        "id": id_column,
+    }
+    raw = read_splits(source)
+    splits = {split: _choose(rows, columns, source) for split, rows in raw.items()}
+    if label_column is not None:
+        names = labels or label_names(splits.get("train") or next(iter(splits.values())), label_separator)
+        splits = {split: _encode_labels(rows, names, label_separator) for split, rows in splits.items()}
+    for split, rows in splits.items():
+        rows = _with_ids(_with_pictures(rows, base_image_dir), split)
+        if check_rows:
+            _check_rows(rows)
+        splits[split] = rows.remove_columns([FOLDER, ORIGIN])
+    return DatasetDict(splits)
+
+
+def _choose(rows: Dataset, columns: dict[str, str | None], source) -> Dataset:
+    """The columns that pairs have, under their names."""
+    present = rows.column_names
+    wanted = dict(columns)
+    if wanted["image"] == "image" and "image" not in present and FILE_NAME in present:
+        wanted["image"] = FILE_NAME
+    for name in ("text_label", "image_label", "target", "id"):
+        if wanted[name] is None and name in present and (columns["label"] is not None or not name.endswith("label")):
+            wanted[name] = name
+    # A side may be absent from the data as a whole, if it was not asked for by another name.
+    for side, other in (("text", "image"), ("image", "text")):
+        if wanted[side] == side and side not in present and wanted[other] in present:
+            wanted[side] = None
+    chosen = {name: column for name, column in wanted.items() if column is not None}
+    for name, column in chosen.items():
+        if column not in present:
+            visible = [other for other in present if other not in (FOLDER, ORIGIN)]
+            nearest = difflib.get_close_matches(column, visible, n=1)
+            hint = f"; did you mean {nearest[0]}?" if nearest else "."
+            raise DataError(f"{source} has no column {column} ({name}), only {', '.join(visible)}{hint}")
+    chosen |= {name: name for name in (FOLDER, ORIGIN)}
+    table = pa.table({name: rows.data.column(column) for name, column in chosen.items()})
+    features = Features({name: rows.features[column] for name, column in chosen.items()})
+    return Dataset(table, info=DatasetInfo(features=features))
+
+
+def label_names(rows: Dataset, separator: str | None = None) -> list[str]:
+    """Names of the labels of a part, in their order; see `load_pairs`."""
+    feature = rows.features["label"]
+    inner = feature.feature if isinstance(feature, List) else feature
+    if isinstance(inner, ClassLabel):
+        return list(inner.names)
+    values = {value for cell in rows["label"] for value in _values(cell, separator)}
+    if not values:
+        raise DataError(f"The column of labels must hold at least one label, got only empty cells ({rows[0][ORIGIN]}).")
+    if all(_is_whole_number(value) for value in values):
+        return [str(value) for value in sorted({int(value) for value in values})]
+    return sorted(str(value) for value in values)
+
+
+def _is_whole_number(value) -> bool:
+    return isinstance(value, int) or (isinstance(value, str) and value.lstrip("-").isdigit())
+
+
+def _values(cell, separator: str | None) -> list:
+    """The labels in a cell: none, one or several."""
+    if cell is None or cell == "":
+        return []
+    if isinstance(cell, list):
+        return cell
+    if separator is not None and isinstance(cell, str):
+        return [part.strip() for part in cell.split(separator) if part.strip()]
+    return [cell]
+
+
+def _encode_labels(rows: Dataset, names: list[str], separator: str | None) -> Dataset:
+    index_of = {name: index for index, name in enumerate(names)}
+    several = isinstance(rows.features["label"], List) or separator is not None
+    for column in ("label", "text_label", "image_label"):
+        if column not in rows.column_names:
+            continue
+        feature = rows.features[column]
+        inner = feature.feature if isinstance(feature, List) else feature
+        own_names = inner.names if isinstance(inner, ClassLabel) else None
+        encoded = []
+        for position, cell in enumerate(rows[column]):
+            indices = []
+            for value in _values(cell, separator):
+                name = str(value) if own_names is None else own_names[value]
+                if isinstance(value, str) and name not in index_of and _is_whole_number(value):
+                    name = str(int(value))
+                if name not in index_of:
+                    raise DataError(
+                        f"{rows[position][ORIGIN]}: {column} {name!r} is not one of the labels {', '.join(names)}."
+                    )
+                indices.append(index_of[name])
+            if several:
+                encoded.append(None if cell is None else sorted(indices))
+            else:
+                encoded.append(indices[0] if indices else None)
+        kind = ClassLabel(names=list(names))
+        rows = rows.remove_columns(column).add_column(column, encoded, feature=List(kind) if several else kind)
+    return rows
+
+
+def _with_pictures(rows: Dataset, base_image_dir: str | None) -> Dataset:
+    """The picture column as undecoded `datasets.Image`, paths absolute."""
+    if "image" not in rows.column_names:
+        empty = [{"bytes": None, "path": None}] * len(rows)
+        return rows.add_column("image", empty, feature=Image(decode=False))
+    feature = rows.features["image"]
+    if not isinstance(feature, Image):
+        allowed = isinstance(feature, dict) or getattr(feature, "dtype", None) in ("string", "binary", "large_string")
+        if not allowed:
+            raise DataError(f"{rows[0][ORIGIN]}: image must hold bytes, a path or an image, got {feature}.")
+    rows = rows.cast_column("image", Image(decode=False))
+    storage = rows.data.column("image").combine_chunks()
+    if isinstance(storage, pa.ChunkedArray):
+        storage = pa.concat_arrays(storage.chunks)
+    paths, inside = storage.field("path").to_pylist(), storage.field("bytes")
+    on_disk = inside.is_null().to_pylist()
+    if not any(missing and path for missing, path in zip(on_disk, paths, strict=True)):
+        return rows
+    resolved = [
+        _resolve(path, base_image_dir or folder) if missing and path else path
+        for path, folder, missing in zip(paths, rows[FOLDER], on_disk, strict=True)
+    ]
+    pictures = pa.StructArray.from_arrays([inside, pa.array(resolved, pa.string())], names=["bytes", "path"])
+    return rows.remove_columns("image").add_column("image", pictures, feature=Image(decode=False))
+
+
+def _resolve(path: str, folder: str) -> str:
+    """Absolute, but for an address on the web, which stays what it is and is refused where it is read."""
+    return path if path.startswith(("http://", "https://")) else str(Path(folder) / path)
+
+
+def _with_ids(rows: Dataset, split: str) -> Dataset:
+    if "text" not in rows.column_names:
+        rows = rows.add_column("text", [None] * len(rows), feature=Value("string"))
+    for column in ("text", "target"):
+        if column in rows.column_names and rows.features[column] != Value("string"):
+            rows = rows.cast_column(column, Value("string"))
+    if "id" not in rows.column_names:
+        ids = [f"{split}-{number}" for number in range(1, len(rows) + 1)]
+    else:
+        ids = [str(value) for value in rows["id"]]
+        rows = rows.remove_columns("id")
+    rows = rows.add_column("id", ids, feature=Value("string"))
+    order = ["id", "text", "image", "label", "text_label", "image_label", "target", FOLDER, ORIGIN]
+    return rows.select_columns([column for column in order if column in rows.column_names])
+
+
+def _check_rows(rows: Dataset) -> None:
+    bar = tqdm(rows, desc="checking pictures", unit="post", disable=len(rows) < ROWS_BEFORE_A_BAR, leave=False)
+    for row in bar:
+        picture = row["image"]
+        if picture is None or (picture["bytes"] is None and picture["path"] is None):
+            if not (row["text"] or "").strip():
+                raise DataError(f"{row[ORIGIN]}: a post must have a text or a picture, got neither.")
+            continue
+        reason = _why_unreadable(picture)
+        if reason:
+            raise DataError(f"{row[ORIGIN]}: the picture cannot be read: {reason}.")
+
+
+def _why_unreadable(picture: dict) -> str | None:
+    """What is wrong with a picture's head; None where it opens. Its pixels are not decoded."""
+    path = picture["path"]
+    if picture["bytes"] is None and path.startswith(("http://", "https://")):
+        return f"{path} is an address on the web, which is not fetched"
+    if picture["bytes"] is None and not Path(path).is_file():
+        return f"there is no file {path}"
+    try:
+        with PIL.Image.open(path if picture["bytes"] is None else io.BytesIO(picture["bytes"])):
+            return None
+    except PIL.UnidentifiedImageError:
+        name = f"{len(picture['bytes'])} bytes" if picture["bytes"] is not None else path
+        return f"{name} are in no picture format that is known"
+    except Exception as error:  # Pillow raises whatever a format's reader meets
+        return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+__all__ = ["DataError", "label_names", "load_pairs"]

@@ -1,0 +1,94 @@
+"""duosent: read a post, a picture and the words beside it, and say what its author feels.
+
+`import duosent` makes the models and the processor known to the Auto classes of transformers.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+# A checkout keeps the sub-packages beside this folder (setup.cfg maps them); an installed wheel has them inside.
+_root = Path(__file__).resolve().parent.parent
+if (_root / "setup.cfg").is_file() and (_root / "modeling").is_dir():
+    __path__.append(str(_root))
+
+__version__ = "0.1.0"
+
+_PUBLIC_NAMES = {
+    "AutoModelForImageTextClassification": "modeling.modeling_auto",
+    "BaselineConfig": "configuration.configuration_baselines",
+    "BaselineForImageTextClassification": "modeling.modeling_baselines",
+    "ImageTextCollator": "processing.collator",
+    "ImageTextProcessor": "processing.processing_image_text",
+    "ImageTextTrainer": "training.trainer",
+    "ImageTextTrainingArguments": "training.arguments",
+    "MdseConfig": "configuration.configuration_mdse",
+    "MdseForImageTextClassification": "modeling.modeling_mdse",
+    "MdseModel": "modeling.modeling_mdse",
+    "RadmConfig": "configuration.configuration_radm",
+    "RadmForImageTextClassification": "modeling.modeling_radm",
+    "RadmForVisualQuestionAnswering": "modeling.modeling_radm",
+    "RadmModel": "modeling.modeling_radm",
+    "load_pairs": "data.pairs",
+    "modality_agnostic_contrastive_loss": "modeling.losses",
+}
+
+__all__ = [*_PUBLIC_NAMES, "register_auto_classes"]
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC_NAMES:
+        raise AttributeError(f"module 'duosent' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"duosent.{_PUBLIC_NAMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC_NAMES])
+
+
+def register_auto_classes() -> None:
+    """Make the models and the processor known to the Auto classes. `import duosent` calls it; calling it again does nothing."""
+    from transformers import (
+        AutoConfig,
+        AutoModel,
+        AutoModelForSequenceClassification,
+        AutoModelForVisualQuestionAnswering,
+        AutoProcessor,
+    )
+
+    from duosent.configuration.configuration_baselines import BaselineConfig
+    from duosent.configuration.configuration_mdse import MdseConfig
+    from duosent.configuration.configuration_radm import RadmConfig
+    from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
+    from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
+    from duosent.modeling.modeling_mdse import MdseForImageTextClassification, MdseModel
+    from duosent.modeling.modeling_radm import (
+        RadmForImageTextClassification,
+        RadmForVisualQuestionAnswering,
+        RadmModel,
+    )
+    from duosent.processing.processing_image_text import ImageTextProcessor
+
+    classifiers = {
+        MdseConfig: MdseForImageTextClassification,
+        RadmConfig: RadmForImageTextClassification,
+        BaselineConfig: BaselineForImageTextClassification,
+    }
+    for config, classifier in classifiers.items():
+        AutoConfig.register(config.model_type, config, exist_ok=True)
+        AutoModelForSequenceClassification.register(config, classifier, exist_ok=True)
+        AutoModelForImageTextClassification.register(config, classifier, exist_ok=True)
+        AutoProcessor.register(config, ImageTextProcessor, exist_ok=True)
+    AutoModel.register(MdseConfig, MdseModel, exist_ok=True)
+    AutoModel.register(RadmConfig, RadmModel, exist_ok=True)
+    AutoModelForVisualQuestionAnswering.register(RadmConfig, RadmForVisualQuestionAnswering, exist_ok=True)
+
+
+def _is_command_line() -> bool:
+    """True inside the console script and `python -m duosent`."""
+    return Path(sys.argv[0]).stem == "duosent" or sys.orig_argv[1:3] == ["-m", "duosent"]
+
+
+# Registration imports torch, seconds that `duosent --help` need not wait for: the commands register when they first need a model.
+if not _is_command_line():
+    register_auto_classes()

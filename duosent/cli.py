@@ -1,0 +1,330 @@
+"""The command line, `duosent COMMAND ...`.
+
+Exit code 0 for work done, 2 with one sentence for a wrong call, 1 with one sentence for work that failed. Results go
+to standard output, as a table or with `--json` as JSON; progress and messages go to standard error. Nothing slow is
+imported before a command needs it.
+"""
+
+import argparse
+import json
+import logging
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable
+
+from duosent import __version__
+from duosent.parsing import CommandParser, hyphened
+from duosent.tables import demo_table, figures_table, scores_table
+
+# What the other commands will do, and the version that they come with.
+LATER = {
+    "prepare": ("turn a published data set's own files into Parquet", "0.2"),
+    "audit": ("find doubles across splits, conflicting labels and bad rows", "0.2"),
+    "compare": ("compare runs, with intervals and paired tests", "0.3"),
+    "card": ("write the model card of a checkpoint", "0.4"),
+    "publish": ("put a checkpoint and its card on the Hub", "0.4"),
+    "serve": ("answer posts over HTTP", "0.4"),
+    "export": ("turn a checkpoint into ONNX", "0.5"),
+    "explain": ("show which words and which part of a picture an answer rests on", "0.6"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    try:
+        return _dispatch(sys.argv[1:] if argv is None else argv)
+    except BrokenPipeError:  # `duosent ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if argv[0] == "--version":
+        print(f"duosent {__version__}")
+        return 0
+    name, *rest = argv
+    if name in LATER:
+        return _later(name, rest)
+    parser = CommandParser(prog="duosent")
+    if name not in COMMANDS:
+        parser.unknown("command", name, [*COMMANDS, *LATER])
+    declare, run = COMMANDS[name]
+    parser = CommandParser(prog=f"duosent {name}", description=run.__doc__)
+    declare(parser)
+    options, free = parser.parse_known_args(hyphened(rest))
+    if free and name != "train":
+        parser.unknown("argument", free[0], parser.flags())
+    return _run(parser, run, options, free)
+
+
+def _run(parser: CommandParser, run: Callable, options: argparse.Namespace, free: list[str]) -> int:
+    """Do the work; a failure becomes one sentence and an exit code."""
+    if not options.debug:
+        _silence_libraries()
+    try:
+        run(options, free, parser)
+        return 0
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if options.debug:
+            raise
+        # The class lives in a module that imports torch; where that was never imported, the error is no CallError.
+        checkpoints = sys.modules.get("duosent.training.checkpoints")
+        if checkpoints is not None and isinstance(error, checkpoints.CallError):
+            parser.error(str(error))
+        reason = " ".join(str(error).split()) or type(error).__name__
+        print(f"{parser.prog} failed: {reason}", file=sys.stderr)
+        return 1
+
+
+def _silence_libraries() -> None:
+    """Keep what other libraries say to developers from a person's screen; `--debug` shows it."""
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())
+    own = logging.getLogger("duosent")
+    if not own.handlers:
+        own.addHandler(logging.StreamHandler())
+
+
+def _register() -> None:
+    """Make the models known to transformers; from here on torch is there."""
+    import transformers
+
+    import duosent
+
+    transformers.utils.logging.disable_progress_bar()
+    duosent.register_auto_classes()
+
+
+# The commands: what each takes, and what it does.
+
+
+def _declare_common(parser: CommandParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and what the libraries say")
+
+
+def _declare_columns(parser: CommandParser, labels: bool = True) -> None:
+    group = parser.add_argument_group("columns of the data, where they are not text, image, label and id")
+    if labels:
+        group.add_argument("--label", dest="label_column", metavar="COLUMN", help="column of the post's label")
+        group.add_argument("--label-separator", metavar="SIGN", help="between several labels in one cell, such as '|'")
+        group.add_argument("--text-label-column", metavar="COLUMN", help="column of a label of the text alone")
+        group.add_argument("--image-label-column", metavar="COLUMN", help="column of a label of the picture alone")
+    group.add_argument("--text-column", metavar="COLUMN")
+    group.add_argument("--image-column", metavar="COLUMN")
+    group.add_argument("--target-column", metavar="COLUMN", help="column of what $T$ in the text stands for")
+    group.add_argument("--id-column", metavar="COLUMN")
+    group.add_argument("--base-image-dir", metavar="DIR", help="what picture paths in the data are relative to")
+
+
+def _columns(options: argparse.Namespace) -> dict:
+    return {
+        name: value
+        for name, value in vars(options).items()
+        if (name.endswith("_column") or name in ("base_image_dir", "label_separator")) and value is not None
+    }
+
+
+def _command_line() -> str:
+    return shlex.join(["duosent", *sys.argv[1:]])
+
+
+def _show(options: argparse.Namespace, result: dict, table: str) -> None:
+    print(json.dumps(result, ensure_ascii=False) if options.json else table)
+
+
+def declare_demo(parser: CommandParser) -> None:
+    parser.add_argument("--output-dir", default="out/demo", metavar="DIR", help="where everything goes (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="draws posts and weights (%(default)s)")
+    _declare_common(parser)
+
+
+def demo(options, free, parser) -> None:
+    """Made-up posts, small encoders, the whole road; no network."""
+    _register()
+    from duosent.inference.demo import next_commands, run_demo
+
+    result = run_demo(options.output_dir, options.seed)
+    commands = next_commands(result)
+    _show(options, result | {"next": commands}, demo_table(result))
+    if not options.json:
+        print("\nTry next:\n" + "\n".join(f"  {command}" for command in commands))
+
+
+def declare_train(parser: CommandParser) -> None:
+    from duosent.train_flags import ListFlags
+
+    parser.add_argument("--model", required=True, choices=["mdse", "radm", "text", "image", "concat"])
+    parser.add_argument("--data", required=True, help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
+    parser.add_argument("--output-dir", required=True, metavar="DIR", help="where the checkpoint goes")
+    parser.add_argument("--text-encoder", metavar="E", help="folder or Hub name of a pretrained text encoder")
+    parser.add_argument("--image-encoder", metavar="E", help="folder or Hub name of a pretrained vision model")
+    parser.add_argument("--max-length", type=int, help="longest text, in tokens (128)")
+    parser.add_argument("--no-clean-text", dest="clean_text", action="store_false", help="leave links and @names in")
+    parser.add_argument("--evaluate-test", action="store_true", help="evaluate on the test part too, at the end")
+    parser.add_argument("--overwrite", action="store_true", help="take an output folder that is not empty")
+    parser.add_argument("--list-flags", action=ListFlags, help="list every further flag, and exit")
+    _declare_columns(parser)
+    _declare_common(parser)
+    parser.epilog = (
+        "Every field of the model's config is a flag too (--hidden_size 384 --private_similarity sum), and so is every "
+        "field of transformers.TrainingArguments (--learning_rate 1e-4 --num_train_epochs 5 --seed 1 --bf16); "
+        "--list-flags names them. Hyphens and underscores are alike. --resume_from_checkpoint true goes on with the "
+        "run in --output-dir."
+    )
+
+
+def train(options, free, parser) -> None:
+    """Train a model on the train part of a data set, keep the best, evaluate it on the validation part."""
+    from duosent.train_flags import read_train_flags
+
+    config, arguments = read_train_flags(free, options.model, options.output_dir, parser)
+    _register()
+    from duosent.training.run import train as train_run
+
+    processing = {"clean_text": options.clean_text, "max_length": options.max_length}
+    metrics = train_run(
+        options.model,
+        options.data,
+        arguments,
+        text_encoder=options.text_encoder,
+        image_encoder=options.image_encoder,
+        columns=_columns(options),
+        config=config,
+        processing={name: value for name, value in processing.items() if value is not None},
+        evaluate_test=options.evaluate_test,
+        overwrite=options.overwrite,
+        command=_command_line(),
+    )
+    table = figures_table(metrics) if metrics else "No validation part: nothing was evaluated."
+    _show(options, metrics, f"{table}\n\nThe checkpoint is in {options.output_dir}.")
+
+
+def declare_evaluate(parser: CommandParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder or Hub name")
+    parser.add_argument("--data", required=True, help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
+    parser.add_argument("--split", default="test", help="which part of the data (%(default)s)")
+    parser.add_argument("--output", metavar="FILE", help="JSON file to write, such as metrics.json")
+    parser.add_argument("--batch-size", type=int, default=64, help="posts at once (%(default)s)")
+    parser.add_argument("--use-cpu", action="store_true", help="leave a GPU alone")
+    _declare_columns(parser)
+    _declare_common(parser)
+
+
+def evaluate(options, free, parser) -> None:
+    """Evaluate a checkpoint on one part of a data set; columns not given are those it was trained with."""
+    _register()
+    from duosent.training.run import evaluate as evaluate_run
+
+    figures = evaluate_run(
+        options.checkpoint,
+        options.data,
+        options.split,
+        options.output,
+        columns=_columns(options),
+        batch_size=options.batch_size,
+        use_cpu=options.use_cpu,
+        command=_command_line(),
+    )
+    _show(options, figures, figures_table(figures))
+
+
+def declare_predict(parser: CommandParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder or Hub name")
+    post = parser.add_argument_group("one post")
+    post.add_argument("--text", help="the words")
+    post.add_argument("--image", metavar="FILE", help="the picture")
+    post.add_argument("--target", help="what $T$ in the words stands for")
+    table = parser.add_argument_group("or a whole table")
+    table.add_argument("--data", help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
+    table.add_argument("--output", metavar="DIR", help="folder for predictions.parquet and rejected.parquet")
+    table.add_argument("--split", help="which part of the data; needed where there are several")
+    table.add_argument("--batch-size", type=int, default=32, help="posts at once (%(default)s)")
+    table.add_argument("--num-workers", type=int, default=0, help="processes that read pictures (%(default)s)")
+    table.add_argument("--overwrite", action="store_true", help="take an output folder that is not empty")
+    _declare_columns(parser, labels=False)
+    parser.add_argument("--device", help="cpu, cuda, ...; default: the accelerator where there is one")
+    _declare_common(parser)
+
+
+def predict(options, free, parser) -> None:
+    """Answer one post with a label and scores, or every post of a data set in a table."""
+    one_post = options.text is not None or options.image is not None
+    if one_post == (options.data is not None):
+        parser.error("give either --text and --image (or one of the two) or --data.")
+    if options.data is not None and options.output is None:
+        parser.error("--data needs --output.")
+    if options.image is not None and not os.path.isfile(options.image):
+        parser.error(f"--image {options.image} is not a file.")
+    _register()
+    from duosent.inference.scoring import predict as predict_post
+    from duosent.inference.scoring import predict_table
+
+    if one_post:
+        answer = predict_post(options.checkpoint, options.text, options.image, options.target, options.device)
+        return _show(options, answer, scores_table(answer))
+    answer = predict_table(
+        options.checkpoint,
+        options.data,
+        options.output,
+        split=options.split,
+        columns=_columns(options),
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
+        device=options.device,
+        overwrite=options.overwrite,
+    )
+    refused = f"{answer['rejected']} posts could not be read: {answer['rejected_file']} says why."
+    table = f"{answer['n']} posts answered in {answer['predictions']}."
+    return _show(options, answer, f"{table}\n{refused}" if answer["rejected"] else table)
+
+
+COMMANDS = {
+    "demo": (declare_demo, demo),
+    "train": (declare_train, train),
+    "evaluate": (declare_evaluate, evaluate),
+    "predict": (declare_predict, predict),
+}
+
+
+def overview() -> str:
+    """What `duosent --help` prints."""
+    lines = [f"  {name:9} {run.__doc__}" for name, (_, run) in COMMANDS.items()]
+    lines += [
+        f"  {name:9} {what[0].upper()}{what[1:]} (comes with {version})." for name, (what, version) in LATER.items()
+    ]
+    return "\n".join(
+        [
+            "duosent reads a post, a picture and the words beside it, and says what its author feels.",
+            "",
+            "Commands:",
+            *lines,
+            "",
+            "duosent COMMAND --help tells more; duosent --version the version. Start with: duosent demo",
+        ]
+    )
+
+
+def _later(name: str, rest: list[str]) -> int:
+    """One sentence for a command that is not there yet; only asking for help is no mistake."""
+    what, version = LATER[name]
+    sentence = f"duosent {name} will {what}; it comes with version {version}, this is {__version__}."
+    asked = "-h" in rest or "--help" in rest
+    print(sentence, file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

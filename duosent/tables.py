@@ -1,0 +1,55 @@
+"""Results as tables for people."""
+
+
+def text_table(header: list[str], rows: list[list]) -> str:
+    """A table with its first column to the left and numbers to the right."""
+    cells = [[f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def figures_table(metrics: dict) -> str:
+    """The figures of `metrics.json`."""
+    shown = {
+        "accuracy": "accuracy",
+        "macro_f1": "macro F1",
+        "micro_f1": "micro F1",
+        "weighted_f1": "weighted F1",
+        "majority_accuracy": "always the commonest answer",
+    }
+    figures = [[title, metrics[name]] for name, title in shown.items() if name in metrics]
+    labels = [
+        [label, row["precision"], row["recall"], row["f1"], row["support"]]
+        for label, row in metrics["per_class"].items()
+    ]
+    return "\n\n".join(
+        [
+            text_table([f"{metrics['split']}, {metrics['n']} posts", metrics["model"]], figures),
+            text_table(["label", "precision", "recall", "F1", "posts"], labels),
+        ]
+    )
+
+
+def scores_table(answer: dict) -> str:
+    """The answer to one post."""
+    label = answer["label"] if isinstance(answer["label"], str) else ", ".join(answer["label"]) or "none"
+    rows = sorted(answer["scores"].items(), key=lambda pair: -pair[1])
+    return f"{label}\n\n{text_table(['label', 'score'], [list(row) for row in rows])}"
+
+
+def demo_table(result: dict) -> str:
+    """What each model of the demo got right."""
+    rows = [[name, figures["accuracy"], figures["macro_f1"]] for name, figures in result["models"].items()]
+    floor = next(iter(result["models"].values()))
+    rows.append(["always the commonest answer", floor["majority_accuracy"], ""])
+    return text_table([f"{floor['n']} posts of the test part", "accuracy", "macro F1"], rows)
+
+
+__all__ = ["demo_table", "figures_table", "scores_table", "text_table"]

@@ -1,0 +1,108 @@
+"""`duosent demo`: made-up posts, small encoders, three trained models, one table; no network."""
+
+import json
+import shutil
+from pathlib import Path
+
+from datasets import Dataset
+
+from duosent.data.demo_posts import make_demo_encoders, make_demo_posts
+from duosent.data.pairs import load_pairs
+from duosent.inference.scoring import predict_table
+from duosent.training.arguments import ImageTextTrainingArguments
+from duosent.training.checkpoints import CallError, write_json
+from duosent.training.run import evaluate, train
+
+DEMO_FILE = "demo.json"
+# Title in the table -> --model
+MODELS = {"words only": "text", "picture only": "image", "both (MDSE)": "mdse"}
+SMALL = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128}
+
+
+def run_demo(output_dir: str, seed: int = 0) -> dict:
+    """Make posts and encoders, train words only, picture only and MDSE, evaluate each on the test part, answer the test part with MDSE.
+
+    `output_dir` then holds `posts/`, `encoders/`, `runs/<model>/` (checkpoint, `metrics.json`, `metrics_test.json`),
+    `predictions/`, one picture to try, and `demo.json`, what is returned. A folder of an earlier demo is replaced.
+
+    Args:
+        output_dir: where everything goes.
+        seed: draws posts, weights and the order of training.
+
+    Returns: `{"models": {title: figures on the test part}, "output_dir", "predictions", "text", "image", "seed"}`.
+
+    Raises:
+        CallError: if the folder holds something else than an earlier demo.
+    """
+    folder = Path(output_dir)
+    _clear(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(
+        folder / DEMO_FILE, {"seed": seed}
+    )  # from here on the folder is known as a demo's, even if it is cut short
+    posts = make_demo_posts(folder / "posts", seed=seed)
+    splits = load_pairs(str(posts))
+    text_encoder, image_encoder = make_demo_encoders(folder / "encoders", splits["train"]["text"][:], seed=seed)
+
+    result = {"output_dir": str(folder), "seed": seed, "models": {}}
+    for title, model in MODELS.items():
+        run = folder / "runs" / model
+        train(
+            model,
+            str(posts),
+            _arguments(run, seed),
+            text_encoder=str(text_encoder),
+            image_encoder=str(image_encoder),
+            config=SMALL,
+        )
+        result["models"][title] = evaluate(str(run), str(posts), "test", str(run / "metrics_test.json"))
+    mdse = folder / "runs" / "mdse"
+    predictions = predict_table(str(mdse), str(posts), str(folder / "predictions"), split="test", batch_size=64)
+    result |= {"predictions": predictions["predictions"], **_one_post(splits["test"], folder)}
+    write_json(folder / DEMO_FILE, result)
+    return result
+
+
+def next_commands(result: dict) -> list[str]:
+    """Commands that work with what the demo left."""
+    folder = Path(result["output_dir"])
+    mdse, posts, encoders = folder / "runs" / "mdse", folder / "posts", folder / "encoders"
+    return [
+        f"duosent predict {mdse} --text {json.dumps(result['text'])} --image {result['image']}",
+        f"duosent evaluate {mdse} --data {posts} --split test",
+        f"duosent predict {mdse} --data {posts} --split validation --output {folder / 'answers'}",
+        f"duosent train --model radm --data {posts} --text-encoder {encoders / 'text_encoder'} --image-encoder "
+        f"{encoders / 'image_encoder'} --hidden_size 64 --num_attention_heads 4 --intermediate_size 128 "
+        f"--learning_rate 1e-3 --text_learning_rate none --image_learning_rate none --output-dir {folder / 'runs' / 'radm'}",
+    ]
+
+
+def _arguments(run: Path, seed: int) -> ImageTextTrainingArguments:
+    """Nothing is pretrained here: the towers learn as fast as the rest."""
+    return ImageTextTrainingArguments(
+        str(run),
+        learning_rate=1e-3,
+        text_learning_rate=None,
+        image_learning_rate=None,
+        num_train_epochs=8,
+        seed=seed,
+    )
+
+
+def _clear(folder: Path) -> None:
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / DEMO_FILE).is_file():
+        raise CallError(f"output_dir {folder} is not empty and holds no earlier demo: take another one.")
+    shutil.rmtree(folder)
+
+
+def _one_post(rows: Dataset, folder: Path) -> dict:
+    """A test post for the commands to try, its picture as a file."""
+    post = rows[0]
+    file = folder / f"post{Path(post['image']['path']).suffix}"
+    file.write_bytes(post["image"]["bytes"])
+    return {"text": post["text"], "image": str(file)}
+
+
+__all__ = ["next_commands", "run_demo"]

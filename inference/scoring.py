@@ -1,0 +1,187 @@
+"""A checkpoint's answer to one post, or to a whole table of posts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from duosent.data.pairs import load_pairs
+from duosent.processing.collator import ImageTextCollator
+from duosent.training.checkpoints import CallError, check_output_dir, label_names, load_checkpoint, read_run
+
+PREDICTIONS, REJECTED = "predictions.parquet", "rejected.parquet"
+REJECTED_SCHEMA = pa.schema([("id", pa.string()), ("reason", pa.string())])
+
+
+def predict(
+    checkpoint: str, text: str | None = None, image=None, target: str | None = None, device: str | None = None
+) -> dict:
+    """Label and scores of one post.
+
+    Args:
+        checkpoint: folder or Hub name.
+        text, image: the post; either may be None. The picture is a path, bytes, a PIL image or an array.
+        target: what `$T$` in the text stands for.
+        device: "cpu", "cuda", ...; None takes the accelerator where there is one.
+
+    Returns: `{"label": name, "scores": {name: score}}`. Scores are in [0, 1] and sum to 1; of a model with several
+        labels a post each is its own probability, and `label` is the list of those above one half.
+
+    Raises:
+        CallError: if there is no such checkpoint, or nothing in the post that the model reads.
+    """
+    model, processor = load_checkpoint(checkpoint)
+    model.to(device or default_device())
+    batch = ImageTextCollator(processor)([{"id": "0", "text": text, "image": image, "target": target}])
+    if not _readable(model, batch).all():
+        raise CallError("The post must have a text or a picture that the model reads, got neither.")
+    scores = _scores(model, batch)[0]
+    return {"label": _label(scores, model.config), "scores": dict(zip(label_names(model.config), scores, strict=True))}
+
+
+def predict_table(
+    checkpoint: str,
+    data: str,
+    output_dir: str,
+    *,
+    split: str | None = None,
+    columns: dict | None = None,
+    batch_size: int = 32,
+    num_workers: int = 0,
+    device: str | None = None,
+    overwrite: bool = False,
+) -> dict:
+    """Label and scores of every post of a data set, as Parquet.
+
+    `predictions.parquet` has `id`, `label` and `score_<label>` for each label, in the order of the rows;
+    `rejected.parquet` has `id` and `reason` of each row that cannot be read, so that every row is in one of the two.
+
+    Args:
+        checkpoint: folder or Hub name.
+        data: what `load_pairs` takes.
+        output_dir: where the two files go; it must be empty unless `overwrite`.
+        split: which part; None where there is only one.
+        columns: keywords of `load_pairs`; a column that is not given is the one that the checkpoint was trained with.
+        batch_size: posts a batch.
+        num_workers: processes that read pictures; 0 reads them in this one.
+        device: as in `predict`.
+
+    Returns: `{"predictions": file, "n": rows answered, "rejected": rows not read, "rejected_file": file}`.
+
+    Raises:
+        CallError: for an option that cannot be followed.
+    """
+    check_output_dir(Path(output_dir), overwrite)
+    model, processor = load_checkpoint(checkpoint)
+    model.to(device or default_device())
+    columns = {**read_run(checkpoint).get("columns", {}), **(columns or {})}
+    for column in ("label_column", "text_label_column", "image_label_column"):
+        columns[column] = None
+    try:
+        splits = load_pairs(data, **columns, check_rows=False)
+    except (ValueError, OSError) as error:
+        raise CallError(str(error)) from error
+    if split is None and len(splits) > 1:
+        raise CallError(f"split must be given for data with several parts: one of {', '.join(splits)}.")
+    if split is not None and split not in splits:
+        raise CallError(f"{data} has no {split} part, only {', '.join(splits)}.")
+    rows = splits[split or next(iter(splits))]
+
+    batches = DataLoader(
+        rows, batch_size, collate_fn=ReadableRows(ImageTextCollator(processor)), num_workers=num_workers
+    )
+    predictions, rejected = Path(output_dir) / PREDICTIONS, Path(output_dir) / REJECTED
+    Path(output_dir).mkdir(parents=True, exist_ok=True)
+    counts = {"n": 0, "rejected": 0}
+    with (
+        pq.ParquetWriter(predictions, _schema(model.config)) as answer_writer,
+        pq.ParquetWriter(rejected, REJECTED_SCHEMA) as rejected_writer,
+        tqdm(total=len(rows), unit="post", desc="predict") as bar,
+    ):
+        for answered, refused in _answer(model, batches):
+            answer_writer.write_table(pa.Table.from_pylist(answered, _schema(model.config)))
+            rejected_writer.write_table(pa.Table.from_pylist(refused, REJECTED_SCHEMA))
+            counts["n"] += len(answered)
+            counts["rejected"] += len(refused)
+            bar.update(len(answered) + len(refused))
+    return {"predictions": str(predictions), "rejected_file": str(rejected), **counts}
+
+
+@dataclass
+class ReadableRows:
+    """A collator that sets unreadable rows aside, with the reason, where `collator` would stop."""
+
+    collator: ImageTextCollator
+
+    def __call__(self, rows: list[dict]) -> tuple[list[str], dict | None, list[dict]]:
+        """Returns: ids of the rows read, their batch (None if there is none), and `{"id", "reason"}` of the others."""
+        try:
+            return [str(row["id"]) for row in rows], self.collator(rows), []
+        except (ValueError, OSError):
+            read, rejected = [], []
+        for row in rows:
+            try:
+                self.collator([row])
+                read.append(row)
+            except (ValueError, OSError) as error:
+                rejected.append({"id": str(row["id"]), "reason": str(error)})
+        return [str(row["id"]) for row in read], self.collator(read) if read else None, rejected
+
+
+def default_device() -> str:
+    return str(torch.accelerator.current_accelerator() or "cpu") if torch.accelerator.is_available() else "cpu"
+
+
+def _answer(model: PreTrainedModel, batches: DataLoader) -> Iterator[tuple[list[dict], list[dict]]]:
+    """Rows of the two tables, a batch at a time."""
+    columns = [f"score_{label}" for label in label_names(model.config)]
+    for ids, batch, rejected in batches:
+        answered = []
+        if batch is not None:
+            for post, scores, readable in zip(ids, _scores(model, batch), _readable(model, batch), strict=True):
+                if readable:
+                    scored = dict(zip(columns, scores, strict=True))
+                    answered.append({"id": post, "label": _label(scores, model.config), **scored})
+                else:
+                    rejected.append({"id": post, "reason": "neither a text nor a picture that the model reads"})
+        yield answered, rejected
+
+
+def _readable(model: PreTrainedModel, batch: dict) -> Tensor:
+    """`(B,)` bool, True for posts with a side that the model reads."""
+    sides = {"text_present": model.config.text_config, "image_present": model.config.vision_config}
+    present = [batch[name] for name, tower in sides.items() if tower is not None and name in batch]
+    return torch.stack(present).any(dim=0)
+
+
+@torch.inference_mode()
+def _scores(model: PreTrainedModel, batch: dict) -> list[list[float]]:
+    """`(B, L)` probabilities."""
+    model.eval()
+    logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits.float()
+    several = model.config.problem_type == "multi_label_classification"
+    return (logits.sigmoid() if several else logits.softmax(dim=-1)).tolist()
+
+
+def _label(scores: list[float], config) -> str | list[str]:
+    names = label_names(config)
+    if config.problem_type == "multi_label_classification":
+        return [name for name, score in zip(names, scores, strict=True) if score > 0.5]
+    return names[max(range(len(scores)), key=scores.__getitem__)]
+
+
+def _schema(config) -> pa.Schema:
+    several = config.problem_type == "multi_label_classification"
+    label = pa.list_(pa.string()) if several else pa.string()
+    scores = [(f"score_{name}", pa.float32()) for name in label_names(config)]
+    return pa.schema([("id", pa.string()), ("label", label), *scores])
+
+
+__all__ = ["predict", "predict_table"]

@@ -1,0 +1,326 @@
+"""The two towers: any text encoder and any vision model, down to tokens of one width."""
+
+import inspect
+
+import torch
+from torch import Tensor, nn
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedModel, TimmWrapperConfig
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.utils import can_return_tuple
+
+from duosent.modeling.pooling import masked_mean
+
+# Tokens in front of the patches, as vision models name their parameters.
+PREFIX_TOKENS = ("cls_token", "class_embedding", "distillation_token", "dist_token", "register_tokens", "reg_token")
+# Parts of a vision model behind its last tokens: they would get no gradient, and that stops distributed training.
+UNUSED_HEADS = ("pooler", "head", "pre_logits", "fc_norm", "attn_pool")
+
+
+def build_text_model(config) -> PreTrainedModel:
+    """A text encoder with random weights and no pooler."""
+    return _model_class(config)._from_config(config, **_without_pooler(config))
+
+
+def build_vision_model(config) -> PreTrainedModel:
+    """A vision model of transformers or timm with random weights, ending at its last tokens or grid."""
+    if isinstance(config, TimmWrapperConfig):
+        config.do_pooling = False
+    model = _model_class(config)._from_config(config, **_without_pooler(config))
+    trunk = getattr(model, "timm_model", model)
+    for name in UNUSED_HEADS:
+        if isinstance(getattr(trunk, name, None), nn.Module):
+            setattr(trunk, name, nn.Identity())
+    return model
+
+
+def pretrained_state(name_or_path: str, side: str) -> tuple:
+    """Config and weights of a pretrained tower.
+
+    Args:
+        name_or_path: Hub name or folder; of a model with two towers (CLIP) the wanted one is taken.
+        side: "text" or "vision".
+
+    Returns: the tower's config and its state dict in float32.
+    """
+    config = AutoConfig.from_pretrained(name_or_path)
+    config = getattr(config, f"{side}_config", config)
+    model = _model_class(config).from_pretrained(name_or_path, dtype=torch.float32, **_without_pooler(config))
+    model.config.dtype = None
+    return model.config, model.state_dict()
+
+
+def _model_class(config):
+    try:
+        return MODEL_MAPPING[type(config)]
+    except KeyError:
+        raise ValueError(f"AutoModel knows no model of model_type {config.model_type!r}.") from None
+
+
+def _without_pooler(config) -> dict:
+    takes_pooler = "add_pooling_layer" in inspect.signature(_model_class(config).__init__).parameters
+    return {"add_pooling_layer": False} if takes_pooler else {}
+
+
+def vision_width(model: PreTrainedModel) -> int:
+    """Channels of a vision model's last tokens or grid cells."""
+    if hasattr(model, "timm_model"):
+        return model.timm_model.num_features
+    if hasattr(model.config, "hidden_sizes"):
+        return model.config.hidden_sizes[-1]
+    return model.config.hidden_size
+
+
+def count_prefix_tokens(model: PreTrainedModel) -> int:
+    """Tokens in front of the patches (class, distillation, registers); 0 for a CNN."""
+    if hasattr(model, "timm_model"):
+        return getattr(model.timm_model, "num_prefix_tokens", 0)
+    prefixes = (p for name, p in model.named_parameters() if name.rsplit(".", 1)[-1] in PREFIX_TOKENS)
+    return sum(p.numel() // p.shape[-1] for p in prefixes)
+
+
+def grid_to_tokens(features: Tensor, channels_last: bool) -> Tensor:
+    """A CNN's last grid, `(B, W, h, w)` or `(B, h, w, W)`, as `(B, h * w, W)`; a token sequence stays as it is."""
+    if features.ndim == 3:
+        return features
+    return features.flatten(1, 2) if channels_last else features.flatten(2).transpose(1, 2)
+
+
+class TokenProjection(nn.Module):
+    """Brings a tower's tokens to fusion width and stands one learned token in for a side that a post lacks."""
+
+    def __init__(self, tower_width: int, hidden_size: int):
+        super().__init__()
+        self.projection = nn.Identity() if tower_width == hidden_size else nn.Linear(tower_width, hidden_size)
+        self.missing = nn.Parameter(torch.zeros(1, hidden_size))
+
+    def forward(self, tokens: Tensor, mask: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Args:
+            tokens: `(B, N, W)`, the tower's.
+            mask: `(B, N)`, True for real tokens.
+            present: `(B,)`, False where the post lacks this side.
+
+        Returns: tokens `(B, N, D)` and mask `(B, N)`; an absent side is the learned token, alone unmasked, at position 0.
+        """
+        tokens = torch.where(present[:, None, None], self.projection(tokens), self.missing)  # (B, N, D)
+        first = torch.arange(mask.shape[1], device=mask.device) == 0  # (N,)
+        return tokens, torch.where(present[:, None], mask, first)
+
+    def absent(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        """The learned token for a whole batch without this side: `(B, 1, D)` and its mask `(B, 1)`."""
+        mask = torch.ones(batch_size, 1, dtype=torch.bool, device=self.missing.device)
+        return self.missing.expand(batch_size, 1, -1), mask
+
+
+class ImageTextPreTrainedModel(PreTrainedModel):
+    """What all models of the package share: saving, loading from two towers, what transformers may do with them."""
+
+    main_input_name = "input_ids"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    # A mean loss that Trainer took for a sum would be multiplied by the accumulation steps.
+    accepts_loss_kwargs = False
+
+    @classmethod
+    def from_encoders(cls, text: str | None, image: str | None, **config):
+        """Start from two pretrained towers; everything else is new.
+
+        Args:
+            text, image: Hub names or folders. A baseline of one side takes None for the other.
+            config: fields of the model's config.
+
+        Raises:
+            ValueError: for a config field that does not exist or is out of its range.
+        """
+        towers = {"text": text, "vision": image}
+        states = {side: pretrained_state(name, side) for side, name in towers.items() if name is not None}
+        configs = {f"{side}_config": tower_config for side, (tower_config, _) in states.items()}
+        model = cls(cls.config_class(**configs, **config))
+        for side, (_, state) in states.items():
+            tower = getattr(model.base_model, f"{side}_model")
+            # Heads behind the tokens were cut off: nothing else may be missing or left over.
+            unused = {key for key in state if any(part in UNUSED_HEADS for part in key.split("."))}
+            unused -= set(tower.state_dict())
+            tower.load_state_dict({key: value for key, value in state.items() if key not in unused})
+        return model
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        """As in transformers; towers that the config freezes are frozen (loading makes every parameter trainable)."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded  # with output_loading_info=True
+        model.base_model.freeze_towers()
+        return loaded
+
+    def save_pretrained(self, save_directory, *args, save_original_format: bool = False, **kwargs):
+        """As in transformers, but for the names of the towers' tensors.
+
+        `save_original_format=True` would write a nested tower under its old names, which Trainer's resume and its reload of the best
+        model cannot read back.
+        """
+        super().save_pretrained(save_directory, *args, save_original_format=save_original_format, **kwargs)
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, TokenProjection):
+            init.normal_(module.missing, std=self.config.initializer_range)
+
+
+class TwoTowers:
+    """The towers inside a base model, for a `PreTrainedModel` to inherit beside its own class.
+
+    Attributes:
+        text_model, vision_model: the towers; None for a side that the config leaves out.
+        text_projection, image_projection: their `TokenProjection`.
+        reads_prefix_tokens: whether the model reads the image tokens in front of the patches (the class token).
+        num_prefix_tokens: how many of them it reads.
+    """
+
+    reads_prefix_tokens = True
+
+    def _build_towers(self, config) -> None:
+        self.text_model = None if config.text_config is None else build_text_model(config.text_config)
+        self.vision_model = None if config.vision_config is None else build_vision_model(config.vision_config)
+        self.num_prefix_tokens = self._num_skipped_tokens = 0
+        if self.vision_model is not None:
+            prefix_tokens = count_prefix_tokens(self.vision_model)
+            self.num_prefix_tokens = prefix_tokens if self.reads_prefix_tokens else 0
+            self._num_skipped_tokens = prefix_tokens - self.num_prefix_tokens
+            trunk = getattr(self.vision_model, "timm_model", self.vision_model)
+            self._channels_last = getattr(trunk, "output_fmt", None) == "NHWC"
+
+        self.freeze_towers()
+
+    def freeze_towers(self) -> None:
+        """Take the gradient from the towers that the config freezes."""
+        if self.text_model is not None and self.config.freeze_text:
+            self.text_model.requires_grad_(False)
+        if self.vision_model is not None and self.config.freeze_image:
+            self.vision_model.requires_grad_(False)
+
+    def _build_projections(self, config) -> None:
+        self.text_projection = TokenProjection(self.text_model.config.hidden_size, config.hidden_size)
+        self.image_projection = TokenProjection(vision_width(self.vision_model), config.hidden_size)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        if self.config.freeze_text and self.text_model is not None:
+            self.text_model.eval()
+        if self.vision_model is None:
+            return self
+        if self.config.freeze_image:
+            self.vision_model.eval()
+        elif self.config.freeze_batch_norm:
+            for module in self.vision_model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def run_text_tower(self, input_ids, attention_mask=None, token_type_ids=None, text_present=None):
+        """Words to tokens.
+
+        Args:
+            input_ids: `(B, T)`.
+            attention_mask: `(B, T)`, 1 for real tokens; None for all.
+            token_type_ids: `(B, T)`, 1 in the second segment; None for one segment.
+            text_present: `(B,)` bool; a row without a single real token counts as absent too.
+
+        Returns: tokens `(B, T, W)`, mask `(B, T)` and presence `(B,)`.
+        """
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        mask = mask.bool()  # (B, T)
+        present = mask.any(dim=-1)  # (B,)
+        if text_present is not None:
+            present = present & text_present.bool()
+        # The tower may not meet a row without keys: NaN there would reach every gradient.
+        first = torch.arange(mask.shape[1], device=mask.device) == 0
+        readable = mask | (first & ~present[:, None])
+        segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        output = self.text_model(input_ids=input_ids, attention_mask=readable.to(input_ids.dtype), **segments)
+        return output.last_hidden_state, mask, present
+
+    def run_image_tower(self, pixel_values, image_present=None):
+        """Picture to tokens.
+
+        Args:
+            pixel_values: `(B, 3, height, width)`, normalised.
+            image_present: `(B,)` bool.
+
+        Returns: tokens `(B, N, W)`, mask `(B, N)` and presence `(B,)`; prefix tokens only if `reads_prefix_tokens`.
+        """
+        features = self.vision_model(pixel_values=pixel_values.to(self.vision_model.dtype)).last_hidden_state
+        tokens = grid_to_tokens(features, self._channels_last)[:, self._num_skipped_tokens :]  # (B, N, W)
+        mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        present = mask[:, 0] if image_present is None else image_present.bool()
+        return tokens, mask, present
+
+    def encode_pair(self, input_ids, attention_mask, pixel_values, token_type_ids, text_present, image_present):
+        """Both sides at fusion width, with one learned token for a side that is not there.
+
+        Args: as for `run_text_tower` and `run_image_tower`; `input_ids` or `pixel_values` may be None for the whole batch.
+
+        Returns: text tokens `(B, T, D)`, text mask `(B, T)`, image tokens `(B, N, D)`, image mask `(B, N)`.
+
+        Raises:
+            ValueError: if both sides are None.
+        """
+        if input_ids is None and pixel_values is None:
+            raise ValueError("input_ids or pixel_values must be given, got None for both.")
+        batch_size = len(pixel_values) if input_ids is None else len(input_ids)
+        if input_ids is None:
+            text_tokens, text_mask = self.text_projection.absent(batch_size)
+        else:
+            tower = self.run_text_tower(input_ids, attention_mask, token_type_ids, text_present)
+            text_tokens, text_mask = self.text_projection(*tower)
+        if pixel_values is None:
+            image_tokens, image_mask = self.image_projection.absent(batch_size)
+        else:
+            image_tokens, image_mask = self.image_projection(*self.run_image_tower(pixel_values, image_present))
+        return text_tokens, text_mask, image_tokens, image_mask
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.text_model.set_input_embeddings(value)
+
+    @can_return_tuple
+    def get_text_features(self, input_ids, attention_mask=None, **kwargs) -> BaseModelOutputWithPooling:
+        """What the text tower says: its output, `pooler_output` the mean of the real tokens `(B, W)`."""
+        output = self.text_model(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        return _with_mean(output, output.last_hidden_state, mask.bool())
+
+    @can_return_tuple
+    def get_image_features(self, pixel_values, **kwargs) -> BaseModelOutputWithPooling:
+        """What the image tower says: its output, `pooler_output` the mean of its tokens or grid cells `(B, W)`."""
+        output = self.vision_model(pixel_values=pixel_values, **kwargs)
+        tokens = grid_to_tokens(output.last_hidden_state, self._channels_last)
+        return _with_mean(output, tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
+
+
+def _with_mean(output, tokens: Tensor, mask: Tensor) -> BaseModelOutputWithPooling:
+    return BaseModelOutputWithPooling(
+        last_hidden_state=output.last_hidden_state,
+        pooler_output=masked_mean(tokens, mask),
+        hidden_states=output.get("hidden_states"),
+        attentions=output.get("attentions"),
+    )
+
+
+__all__ = [
+    "ImageTextPreTrainedModel",
+    "TokenProjection",
+    "TwoTowers",
+    "build_text_model",
+    "build_vision_model",
+    "count_prefix_tokens",
+    "grid_to_tokens",
+    "vision_width",
+]

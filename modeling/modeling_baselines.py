@@ -1,0 +1,86 @@
+"""Baselines: words only, picture only, or both towers side by side, under the classifier of MDSE."""
+
+import torch
+from torch import Tensor
+from transformers.utils import can_return_tuple
+
+from duosent.configuration.configuration_baselines import BaselineConfig
+from duosent.modeling.classifier import Classifier
+from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers, vision_width
+from duosent.modeling.losses import classification_loss
+from duosent.modeling.outputs import BaselineOutput
+from duosent.modeling.pooling import masked_mean
+
+
+class BaselineForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
+    """Pool each tower that the config has, join the features, classify.
+
+    Words are the mean of their tokens; a picture is its [CLS], or the mean of the cells of a tower without one. A side
+    that a post lacks is a feature of zeros.
+    """
+
+    config: BaselineConfig
+    base_model_prefix = ""
+
+    def __init__(self, config: BaselineConfig):
+        super().__init__(config)
+        self._build_towers(config)
+        width = 0
+        if self.text_model is not None:
+            width += self.text_model.config.hidden_size
+        if self.vision_model is not None:
+            width += vision_width(self.vision_model)
+        self.classifier = Classifier(width, config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: Tensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        labels: Tensor | None = None,
+        text_present: torch.BoolTensor | None = None,
+        image_present: torch.BoolTensor | None = None,
+        **kwargs,
+    ) -> BaselineOutput:
+        """
+        Args:
+            input_ids, attention_mask, token_type_ids: `(B, T)`; pixel_values: `(B, 3, height, width)`. A side that the config leaves
+                out is not read.
+            labels: `(B,)` class indices, -100 for none; `(B, L)` of 0 and 1 for several labels a post.
+            text_present, image_present: `(B,)` bool.
+
+        Raises:
+            ValueError: if both sides are None.
+        """
+        if input_ids is None and pixel_values is None:
+            raise ValueError("input_ids or pixel_values must be given, got None for both.")
+        batch_size = len(pixel_values) if input_ids is None else len(input_ids)
+        text_embeds = image_embeds = None
+        if self.text_model is not None:
+            text_embeds = self.classifier.hidden.weight.new_zeros(batch_size, self.text_model.config.hidden_size)
+            if input_ids is not None:
+                tokens, mask, present = self.run_text_tower(input_ids, attention_mask, token_type_ids, text_present)
+                text_embeds = masked_mean(tokens, mask) * present[:, None]  # (B, W)
+        if self.vision_model is not None:
+            image_embeds = self.classifier.hidden.weight.new_zeros(batch_size, vision_width(self.vision_model))
+            if pixel_values is not None:
+                tokens, mask, present = self.run_image_tower(pixel_values, image_present)
+                pooled = tokens[:, 0] if self.num_prefix_tokens else masked_mean(tokens, mask)
+                image_embeds = pooled * present[:, None]  # (B, W)
+
+        features = [embeds for embeds in (text_embeds, image_embeds) if embeds is not None]
+        logits = self.classifier(torch.cat(features, dim=-1))  # (B, L)
+        loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
+        return BaselineOutput(
+            loss=loss,
+            logits=logits,
+            classification_loss=loss,
+            text_embeds=text_embeds,
+            image_embeds=image_embeds,
+        )
+
+
+__all__ = ["BaselineForImageTextClassification"]

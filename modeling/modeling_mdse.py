@@ -1,0 +1,309 @@
+"""MDSE: modality-dependent sentiment exploring for multi-modal sentiment classification (ICASSP 2024).
+
+Words and picture give shared features (what each draws from the other) and private ones (what is left of each when the
+shared part is taken away); a modality-agnostic contrastive loss pulls all views of one sentiment together. Numbers in
+brackets are the paper's equations; `docs/paper_index.md` lists every place where the code leaves the paper.
+"""
+
+import torch
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.utils import can_return_tuple
+
+from duosent.configuration.configuration_mdse import MdseConfig
+from duosent.modeling.attention import FeedForward, MultiHeadAttention
+from duosent.modeling.classifier import Classifier
+from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
+from duosent.modeling.losses import IGNORED_LABEL, classification_loss, modality_agnostic_contrastive_loss
+from duosent.modeling.outputs import MdseModelOutput, MdseOutput, wanted_states
+from duosent.modeling.pooling import masked_mean
+
+
+class AttentionBlock(GradientCheckpointingLayer):
+    """Attention with residual and layer norm on the query's stream, then a feed-forward block: FF(CA(.)) and FF(SA(.))."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.attention = MultiHeadAttention(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feed_forward = FeedForward(config)
+
+    def forward(self, query, context, context_mask, output_attentions=False) -> tuple[Tensor, Tensor | None]:
+        """
+        Args:
+            query: `(B, Q, D)`; context: `(B, K, D)`.
+            context_mask: `(B, K)`, True for real tokens.
+
+        Returns: `(B, Q, D)`, and the map `(B, H, Q, K)` where `output_attentions`.
+        """
+        answer, weights = self.attention(query, context, context_mask, output_attentions)
+        return self.feed_forward(self.norm(query + self.dropout(answer))), weights
+
+
+class FusionLayer(nn.Module):
+    """FF of (7) and (8): two features side by side, `2D -> D`, GELU."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.linear = nn.Linear(2 * config.hidden_size, config.hidden_size)
+        self.activation = ACT2FN[config.hidden_act]
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """`(B, D)` and `(B, D)` -> `(B, D)`"""
+        return self.dropout(self.activation(self.linear(torch.cat([first, second], dim=-1))))
+
+
+class SummedSimilarity(nn.Module):
+    """(3) and the sum in (4): a token's dot products with the other side's shared features, added up."""
+
+    def forward(self, tokens: Tensor, shared: Tensor, shared_mask: Tensor) -> Tensor:
+        """tokens `(B, N, D)`, shared `(B, M, D)`, its mask `(B, M)` -> `(B, N)`"""
+        # sum_m x_n . s_m = x_n . sum_m s_m: the (N, M) map need not exist.
+        return (tokens @ (shared * shared_mask.unsqueeze(-1)).sum(dim=1).unsqueeze(-1)).squeeze(-1)
+
+
+class MeanSimilarity(nn.Module):
+    """The mean instead of the sum, over sqrt(D): its size depends neither on the other side's length nor on the width."""
+
+    def forward(self, tokens: Tensor, shared: Tensor, shared_mask: Tensor) -> Tensor:
+        """tokens `(B, N, D)`, shared `(B, M, D)`, its mask `(B, M)` -> `(B, N)`"""
+        mean = masked_mean(shared, shared_mask)  # (B, D)
+        return (tokens @ mean.unsqueeze(-1)).squeeze(-1) * tokens.shape[-1] ** -0.5
+
+
+class SoftmaxContrast(nn.Module):
+    """(5) as printed: take away the importance itself."""
+
+    def forward(self, importance: Tensor) -> Tensor:
+        """`(B, N)` -> share that is kept, `(B, N)`"""
+        return 1 - importance
+
+
+class MaxContrast(nn.Module):
+    """Take away the importance over its largest value in the post: the most shared token goes, whatever its share."""
+
+    def forward(self, importance: Tensor) -> Tensor:
+        """`(B, N)` -> share that is kept, `(B, N)`"""
+        return 1 - importance / importance.amax(dim=-1, keepdim=True)
+
+
+SIMILARITIES = {"sum": SummedSimilarity, "mean": MeanSimilarity}
+CONTRASTS = {"softmax": SoftmaxContrast, "max": MaxContrast}
+
+
+class PrivateFeatureLearning(nn.Module):
+    """(3) to (6): what one side says that the other does not."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.similarity = SIMILARITIES[config.private_similarity]()
+        self.contrast = CONTRASTS[config.private_contrast]()
+        self.adaptation = AttentionBlock(config) if config.feature_adaptation else None
+
+    def forward(self, tokens, mask, shared, shared_mask, output_attentions=False):
+        """
+        Args:
+            tokens: `(B, N, D)`, the side's own; mask: `(B, N)`.
+            shared: `(B, M, D)`, what the other side drew from it (`f^s` of this side); shared_mask: `(B, M)`.
+
+        Returns: private feature `(B, D)`, importance `(B, N)` of (4), private tokens `(B, N, D)`, map `(B, H, N, N)` or None.
+        """
+        similarity = self.similarity(tokens, shared, shared_mask)  # (B, N)
+        # -inf, not 0: a padded token must take no share of the softmax.
+        importance = similarity.masked_fill(~mask, -torch.inf).softmax(dim=-1)  # (B, N)
+        private = self.contrast(importance).unsqueeze(-1) * tokens  # (B, N, D)
+        weights = None
+        if self.adaptation is not None:
+            private, weights = self.adaptation(private, private, mask, output_attentions)
+        return masked_mean(private, mask), importance, private, weights
+
+
+class MdsePreTrainedModel(ImageTextPreTrainedModel):
+    config: MdseConfig
+    base_model_prefix = "mdse"
+    _no_split_modules = ["AttentionBlock"]
+
+
+class MdseModel(TwoTowers, MdsePreTrainedModel):
+    """The features of MDSE: both towers, shared and private features, and their fusion."""
+
+    reads_prefix_tokens = False
+
+    def __init__(self, config: MdseConfig):
+        super().__init__(config)
+        self._build_towers(config)
+        self._build_projections(config)
+        self.shared_image = AttentionBlock(config)
+        self.shared_text = AttentionBlock(config)
+        self.private_image = PrivateFeatureLearning(config) if config.image_private else None
+        self.private_text = PrivateFeatureLearning(config) if config.text_private else None
+        self.image_fusion = FusionLayer(config) if config.image_private else None
+        self.text_fusion = FusionLayer(config) if config.text_private else None
+        self.fusion = FusionLayer(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: Tensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        text_present: torch.BoolTensor | None = None,
+        image_present: torch.BoolTensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | list[int] | None = None,
+        output_importance: bool = False,
+        **kwargs,
+    ) -> MdseModelOutput:
+        """
+        Args:
+            input_ids, attention_mask, token_type_ids: `(B, T)`; pixel_values: `(B, 3, height, width)`. Either side may be None.
+            text_present, image_present: `(B,)` bool, False where a post lacks that side.
+            output_attentions, output_hidden_states, output_importance: also return those maps.
+
+        Raises:
+            ValueError: if both sides are None.
+        """
+        maps = self.config.output_attentions if output_attentions is None else output_attentions
+        states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        z, z_mask, v, v_mask = self.encode_pair(
+            input_ids, attention_mask, pixel_values, token_type_ids, text_present, image_present
+        )
+
+        # (1) What the words draw from the picture is T long, what the picture draws from the words P long.
+        image_shared, image_shared_map = self.shared_image(z, v, v_mask, maps)  # f_v^s (B, T, D)
+        text_shared, text_shared_map = self.shared_text(v, z, z_mask, maps)  # f_z^s (B, P, D)
+        # (2)
+        shared = masked_mean(
+            torch.cat([image_shared, text_shared], dim=1), torch.cat([z_mask, v_mask], dim=1)
+        )  # f^s (B, D)
+
+        image_embeds, text_embeds = shared, shared
+        image_importance = text_importance = None
+        hidden_states = (z, v, image_shared, text_shared)
+        attentions = (image_shared_map, text_shared_map)
+        if self.private_image is not None:
+            # (3) to (6), (7)
+            private, image_importance, private_tokens, private_map = self.private_image(
+                v, v_mask, image_shared, z_mask, maps
+            )
+            image_embeds = self.image_fusion(shared, private)  # f_v (B, D)
+            hidden_states += (private_tokens,)
+            attentions += () if private_map is None else (private_map,)
+        if self.private_text is not None:
+            private, text_importance, private_tokens, private_map = self.private_text(
+                z, z_mask, text_shared, v_mask, maps
+            )
+            text_embeds = self.text_fusion(shared, private)  # f_z (B, D)
+            hidden_states += (private_tokens,)
+            attentions += () if private_map is None else (private_map,)
+
+        return MdseModelOutput(
+            fused_embeds=self.fusion(image_embeds, text_embeds),  # (8), f (B, D)
+            text_embeds=text_embeds,
+            image_embeds=image_embeds,
+            hidden_states=wanted_states(hidden_states, states),
+            attentions=attentions if maps else None,
+            text_importance=text_importance if output_importance else None,
+            image_importance=image_importance if output_importance else None,
+        )
+
+
+class MdseForImageTextClassification(MdsePreTrainedModel):
+    """MDSE with its classifier (9) and its loss, `L_SC + contrastive_weight * L_MACL`."""
+
+    def __init__(self, config: MdseConfig):
+        super().__init__(config)
+        self.mdse = MdseModel(config)
+        self.classifier = Classifier(config.hidden_size, config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: Tensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        labels: Tensor | None = None,
+        text_labels: Tensor | None = None,
+        image_labels: Tensor | None = None,
+        text_present: torch.BoolTensor | None = None,
+        image_present: torch.BoolTensor | None = None,
+        **kwargs,
+    ) -> MdseOutput:
+        """
+        Args:
+            labels: `(B,)` class indices, -100 for none; `(B, L)` of 0 and 1 for several labels a post.
+            text_labels, image_labels: the same, of the words alone and of the picture alone; where one is None or -100, the
+                post's label serves.
+            Others: see `MdseModel.forward`.
+        """
+        features = self.mdse(
+            input_ids, attention_mask, pixel_values, token_type_ids, text_present, image_present, **kwargs
+        )
+        logits = self.classifier(features.fused_embeds)  # (9), (B, L)
+        if labels is None:
+            return MdseOutput(logits=logits, **features)
+
+        post_loss = classification_loss(logits, labels, self.config.problem_type)
+        if self.config.contrastive_weight == 0:
+            return MdseOutput(loss=post_loss, logits=logits, classification_loss=post_loss, **features)
+
+        labels_of_views = {
+            "image": view_labels(image_labels, labels, presence(pixel_values, image_present, labels)),
+            "text": view_labels(text_labels, labels, presence(input_ids, text_present, labels)),
+            "fused": labels,
+        }
+        contrastive_loss = self._contrastive_loss(features, labels_of_views)
+        return MdseOutput(
+            loss=post_loss + self.config.contrastive_weight * contrastive_loss,
+            logits=logits,
+            classification_loss=post_loss,
+            contrastive_loss=contrastive_loss,
+            **features,
+        )
+
+    def _contrastive_loss(self, features: MdseModelOutput, labels_of_views: dict[str, Tensor]) -> Tensor:
+        """(10), (11) over the rows of all `contrastive_views`, `[f_v; f_z; f]`."""
+        views = torch.cat([features[f"{view}_embeds"] for view in self.config.contrastive_views])  # (3B, D)
+        labels = torch.cat([labels_of_views[view] for view in self.config.contrastive_views])  # (3B,) or (3B, L)
+        return modality_agnostic_contrastive_loss(
+            views,
+            label_set_index(labels) if labels.ndim == 2 else labels,
+            temperature=self.config.contrastive_temperature,
+            form=self.config.contrastive_form,
+        )
+
+
+def presence(side: Tensor | None, present: Tensor | None, labels: Tensor) -> Tensor:
+    """`(B,)`, False where a post lacks this side."""
+    if side is None:
+        return torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
+    return torch.ones(len(labels), dtype=torch.bool, device=labels.device) if present is None else present.bool()
+
+
+def view_labels(of_view: Tensor | None, of_post: Tensor, present: Tensor) -> Tensor:
+    """Labels of one view for the contrastive loss.
+
+    Args:
+        of_view: `(B,)` or `(B, L)`, -100 where the view has no label of its own, or None.
+        of_post: the posts' labels, of the same shape; they serve where the view has none.
+        present: `(B,)`; a side that is not there has no feature to pull and gets -100.
+    """
+    labels = of_post if of_view is None else torch.where(of_view == IGNORED_LABEL, of_post, of_view)
+    return labels.masked_fill(~(present if labels.ndim == 1 else present[:, None]), IGNORED_LABEL)
+
+
+def label_set_index(labels: Tensor) -> Tensor:
+    """Give rows with the same set of labels the same number: `(N, L)` of 0 and 1 -> `(N,)`, -100 for a row that holds -100."""
+    same = (labels[:, None] == labels[None]).all(dim=-1)  # (N, N)
+    first = same.to(torch.uint8).argmax(dim=-1)  # (N,) the first row that holds the same set
+    return first.masked_fill((labels == IGNORED_LABEL).any(dim=-1), IGNORED_LABEL)
+
+
+__all__ = ["MdseForImageTextClassification", "MdseModel", "MdsePreTrainedModel"]

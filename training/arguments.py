@@ -1,0 +1,92 @@
+"""What a training run may be told, with defaults that suit fine-tuning two pretrained towers under a new fusion."""
+
+from dataclasses import dataclass, field
+
+from transformers import TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
+
+
+@dataclass
+class ImageTextTrainingArguments(TrainingArguments):
+    """`transformers.TrainingArguments` with a rate per tower, early stopping and this package's defaults.
+
+    The papers train with AdamW at 2e-5; here that is the rate of the pretrained towers, while fusion and classifier,
+    which start from nothing, take a larger one. Linear decay after a warm-up over the first tenth of the steps; the
+    checkpoint with the best macro F1 on the validation part is the one that stays.
+
+    Raises:
+        ValueError: for a value out of its range, or options that contradict each other.
+    """
+
+    learning_rate: float = field(
+        default=1e-4, metadata={"help": "Peak learning rate of everything outside the two towers; > 0."}
+    )
+    text_learning_rate: float | None = field(
+        default=2e-5, metadata={"help": "Peak learning rate of the text tower; > 0, None takes learning_rate."}
+    )
+    image_learning_rate: float | None = field(
+        default=2e-5, metadata={"help": "Peak learning rate of the image tower; > 0, None takes learning_rate."}
+    )
+    weight_decay: float = field(default=0.01, metadata={"help": "Decay of weights; biases and norms have none."})
+    lr_scheduler_type: str = field(default="linear", metadata={"help": "How the rates fall after the warm-up."})
+    warmup_steps: float = field(
+        default=0.1, metadata={"help": "Steps over which the rates rise; below 1 a share of all steps."}
+    )
+    per_device_train_batch_size: int = field(default=32, metadata={"help": "Posts a step on each device."})
+    per_device_eval_batch_size: int = field(default=64, metadata={"help": "Posts a batch on each device."})
+    num_train_epochs: float = field(default=10.0, metadata={"help": "Passes over the training part, at most."})
+    early_stopping_patience: int | None = field(
+        default=3, metadata={"help": "Evaluations without a better metric_for_best_model before the end; None never."}
+    )
+    eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps or epoch."})
+    save_strategy: str = field(default="epoch", metadata={"help": "When to save: no, steps, epoch or best."})
+    save_total_limit: int | None = field(
+        default=1, metadata={"help": "Checkpoints kept during training; the best one stays besides."}
+    )
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best model, not the last."})
+    metric_for_best_model: str | None = field(
+        default="macro_f1", metadata={"help": "Which figure of the evaluation the best model is chosen by."}
+    )
+    # The patience counter is part of an exact resume.
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata={"help": "Whether a resumed run takes up the callbacks where they were."}
+    )
+    logging_steps: float = field(default=10, metadata={"help": "Log every so many steps; below 1 a share of all."})
+    # A filter would hide the NaN, and costs a wait for the GPU at each step.
+    logging_nan_inf_filter: bool = field(
+        default=False, metadata={"help": "Leave losses that are NaN or infinite out of the log."}
+    )
+    # The collator reads the raw columns, which no forward knows.
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "Drop the columns that the model's forward does not take."}
+    )
+    # Trainer would ask for text_labels and image_labels too, and give no metric where a data set lacks them.
+    label_names: list[str] | None = field(
+        default_factory=lambda: ["labels"], metadata={"help": "Keys of a batch that hold labels."}
+    )
+
+    def __post_init__(self):
+        for name in ("learning_rate", "text_learning_rate", "image_learning_rate"):
+            rate = getattr(self, name)
+            if rate is not None and rate <= 0:
+                raise ValueError(f"{name} must be > 0, got {rate}.")
+        if self.early_stopping_patience is not None and self.early_stopping_patience < 1:
+            raise ValueError(f"early_stopping_patience must be >= 1 or None, got {self.early_stopping_patience}.")
+        if self.label_smoothing_factor != 0:
+            raise ValueError(
+                f"label_smoothing_factor must be 0, got {self.label_smoothing_factor}: Trainer's smoothed loss would "
+                "take the place of the model's, contrastive term and all."
+            )
+        super().__post_init__()
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether there is something to stop by: a patience, an evaluation and a figure."""
+        return (
+            self.early_stopping_patience is not None
+            and self.metric_for_best_model is not None
+            and self.eval_strategy != IntervalStrategy.NO
+        )
+
+
+__all__ = ["ImageTextTrainingArguments"]

@@ -1,0 +1,102 @@
+"""A trained checkpoint and the records beside it: finding, reading, writing."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+from transformers import AutoConfig, PreTrainedModel
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import get_last_checkpoint
+
+from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
+from duosent.processing.processing_image_text import ImageTextProcessor
+
+RUN_FILE = "run.json"
+
+
+class CallError(ValueError):
+    """An option that names what is not there or cannot be."""
+
+
+def load_checkpoint(checkpoint: str) -> tuple[PreTrainedModel, ImageTextProcessor]:
+    """Model (in evaluation mode) and processor of a folder or a Hub name.
+
+    Raises:
+        CallError: if there is no such checkpoint, or it is not one of this package's.
+    """
+    missing = f"{checkpoint} is neither a folder with a checkpoint nor a model that the Hub gives."
+    if not Path(checkpoint).is_dir() and not _may_be_hub_name(str(checkpoint)):
+        raise CallError(missing)
+    try:
+        config = AutoConfig.from_pretrained(checkpoint)
+    except (OSError, ValueError) as error:
+        raise CallError(missing) from error
+    if type(config) not in AutoModelForImageTextClassification._model_mapping:
+        raise CallError(f"{checkpoint} holds a model of type {config.model_type}, which is not one of duosent's.")
+    model = AutoModelForImageTextClassification.from_pretrained(checkpoint)
+    return model, ImageTextProcessor.from_pretrained(checkpoint)
+
+
+def _may_be_hub_name(name: str) -> bool:
+    """`owner/name` with no local folder `owner`: a mistyped path is told at once, not after the Hub was asked in vain."""
+    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) is not None and not Path(name).parent.is_dir()
+
+
+def label_names(config) -> list[str]:
+    """The names of a model's labels in the order of its logits."""
+    return [config.id2label[index] for index in range(config.num_labels)]
+
+
+def read_run(checkpoint: str) -> dict:
+    """The record that a training run left beside its checkpoint; empty where there is none."""
+    file = Path(checkpoint) / RUN_FILE
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def write_json(file: Path, content: dict) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def resume_folder(args) -> str | None:
+    """The checkpoint folder that `args.resume_from_checkpoint` asks for: a folder, or True (in words too) for the last
+    in `output_dir`.
+
+    Raises:
+        CallError: if there is no checkpoint of a run there.
+    """
+    wanted = args.resume_from_checkpoint
+    if wanted is None or str(wanted).lower() in ("false", "none"):
+        return None
+    if str(wanted).lower() == "true":
+        last = get_last_checkpoint(args.output_dir) if os.path.isdir(args.output_dir) else None
+        if last is None:
+            raise CallError(f"output_dir {args.output_dir} holds no checkpoint to resume from.")
+        return last
+    if not (Path(wanted) / TRAINER_STATE_NAME).is_file():
+        raise CallError(f"resume_from_checkpoint {wanted} is not a checkpoint folder of a run.")
+    return str(wanted)
+
+
+def check_output_dir(output_dir: Path, may_be_used: bool) -> None:
+    """Refuse a folder with something in it, unless the caller said that it may be used.
+
+    Raises:
+        CallError: for a file, or for a folder that is not empty.
+    """
+    if output_dir.exists() and not output_dir.is_dir():
+        raise CallError(f"output_dir {output_dir} is a file.")
+    if not may_be_used and output_dir.is_dir() and any(output_dir.iterdir()):
+        raise CallError(f"output_dir {output_dir} is not empty: take another one, or say overwrite.")
+
+
+__all__ = [
+    "CallError",
+    "check_output_dir",
+    "label_names",
+    "load_checkpoint",
+    "read_run",
+    "resume_folder",
+    "write_json",
+]

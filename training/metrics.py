@@ -1,0 +1,148 @@
+"""How right the answers are: one packaged metric that needs no network, for one label a post or several."""
+
+import datasets
+import evaluate
+import numpy as np
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    multilabel_confusion_matrix,
+    precision_recall_fscore_support,
+)
+
+IGNORED = -100  # a label that is not known
+CONFIGS = ("default", "multilabel")
+
+
+class ImageTextMetrics(evaluate.Metric):
+    """Accuracy, F1, per-class figures, confusion matrix and the majority floor.
+
+    One label a post (`config_name="default"`): predictions and references are class indices, and `compute` gives
+    `accuracy`, `macro_f1`, `weighted_f1`, `per_class`, `confusion` (row the true label, column the answer), `n` and
+    `majority_accuracy`, the accuracy of always answering the commonest true label. As in scikit-learn, a class that is
+    neither true nor answered anywhere takes no part in `macro_f1`.
+
+    Several labels a post (`config_name="multilabel"`): both are rows of 0 and 1, one a label. `accuracy` is then the
+    share of posts with every label right, `majority_accuracy` that of always answering the commonest set of labels,
+    `micro_f1` is there too, and `confusion` holds `[[true negative, false positive], [false negative, true positive]]`
+    under each label's name.
+
+    A row with a reference of -100 takes no part. A ratio without a denominator is 0.
+
+    Args:
+        labels: names of the classes, in the order of their indices.
+        config_name: "default" or "multilabel".
+        keep_in_memory: as in evaluate; False for several evaluating processes.
+
+    Raises:
+        ValueError: for an unknown `config_name`, a class index without a name, or if no row has a label.
+
+    Example:
+        >>> metrics = ImageTextMetrics(["negative", "positive"])
+        >>> metrics.compute(predictions=[0, 1, 1], references=[0, 1, 0])["accuracy"]
+        0.6666666666666666
+    """
+
+    def __init__(
+        self, labels: list[str], config_name: str | None = None, keep_in_memory: bool = True, **kwargs
+    ) -> None:
+        if config_name not in (None, *CONFIGS):
+            raise ValueError(f'config_name must be "default" or "multilabel", got {config_name!r}.')
+        self.labels = list(labels)
+        super().__init__(config_name=config_name, keep_in_memory=keep_in_memory, **kwargs)
+
+    def _info(self) -> evaluate.MetricInfo:
+        value = datasets.Value("int64")
+        if self.config_name == "multilabel":
+            value = datasets.List(value)
+        return evaluate.MetricInfo(
+            description="Accuracy, F1, per-class figures, confusion matrix and majority floor.",
+            citation="",
+            inputs_description="predictions, references: class indices, or rows of 0 and 1; -100 for no label.",
+            features=datasets.Features({"predictions": value, "references": value}),
+        )
+
+    def _compute(self, predictions, references) -> dict:
+        predictions, references = np.asarray(predictions), np.asarray(references)
+        known = references != IGNORED
+        if references.ndim == 2:
+            known = known.all(axis=1)
+        if not known.any():
+            raise ValueError(f"At least one row must have a label, got none in {len(references)}.")
+        predictions, references = predictions[known], references[known]
+        if references.ndim == 2:
+            return self._several_labels(predictions, references)
+        return self._one_label(predictions, references)
+
+    def _one_label(self, predictions: np.ndarray, references: np.ndarray) -> dict:
+        """predictions, references: `(N,)` class indices."""
+        indices = np.arange(len(self.labels))
+        unnamed = np.setdiff1d(np.concatenate([predictions, references]), indices)
+        if len(unnamed):
+            raise ValueError(f"A class index must be below {len(indices)}, the number of labels, got {unnamed[0]}.")
+        return {
+            "accuracy": float(accuracy_score(references, predictions)),
+            "macro_f1": float(f1_score(references, predictions, average="macro", zero_division=0)),
+            "weighted_f1": float(f1_score(references, predictions, average="weighted", zero_division=0)),
+            "per_class": self._per_class(predictions, references, indices),
+            "confusion": confusion_matrix(references, predictions, labels=indices).tolist(),
+            "n": len(references),
+            "majority_accuracy": float(np.bincount(references).max() / len(references)),
+        }
+
+    def _several_labels(self, predictions: np.ndarray, references: np.ndarray) -> dict:
+        """predictions, references: `(N, L)` of 0 and 1."""
+        _, sizes = np.unique(references, axis=0, return_counts=True)
+        tables = multilabel_confusion_matrix(references, predictions)  # (L, 2, 2)
+        return {
+            "accuracy": float(accuracy_score(references, predictions)),
+            "macro_f1": float(f1_score(references, predictions, average="macro", zero_division=0)),
+            "micro_f1": float(f1_score(references, predictions, average="micro", zero_division=0)),
+            "weighted_f1": float(f1_score(references, predictions, average="weighted", zero_division=0)),
+            "per_class": self._per_class(predictions, references, np.arange(len(self.labels))),
+            "confusion": dict(zip(self.labels, tables.tolist(), strict=True)),
+            "n": len(references),
+            "majority_accuracy": float(sizes.max() / len(references)),
+        }
+
+    def _per_class(self, predictions: np.ndarray, references: np.ndarray, indices: np.ndarray) -> dict[str, dict]:
+        columns = precision_recall_fscore_support(references, predictions, labels=indices, zero_division=0)
+        return {
+            label: {"precision": float(p), "recall": float(r), "f1": float(f1), "support": int(support)}
+            for label, p, r, f1, support in zip(self.labels, *columns, strict=True)
+        }
+
+
+def answers(logits: np.ndarray, config) -> np.ndarray:
+    """Logits `(N, L)` to class indices `(N,)`, or to rows `(N, L)` of 0 and 1 where a post may have several labels."""
+    if config.problem_type == "multi_label_classification":
+        return (logits > 0).astype(np.int64)
+    return logits.argmax(axis=-1)
+
+
+def score_answers(logits: np.ndarray, references: np.ndarray, config) -> dict:
+    """All figures of `ImageTextMetrics` for a model's logits.
+
+    Args:
+        logits: `(N, L)`.
+        references: `(N,)` class indices, or `(N, L)` of 0 and 1; -100 for no label.
+        config: the model's, for the names of the labels and `problem_type`.
+    """
+    several = config.problem_type == "multi_label_classification"
+    labels = [config.id2label[index] for index in range(config.num_labels)]
+    metrics = ImageTextMetrics(labels, "multilabel" if several else None)
+    return metrics.compute(predictions=answers(logits, config), references=references.astype(np.int64))
+
+
+def compute_metrics_for(config):
+    """The `compute_metrics` of a Trainer: the plain numbers of `ImageTextMetrics` for a model with this config."""
+
+    def compute_metrics(prediction) -> dict[str, float]:
+        figures = score_answers(prediction.predictions, prediction.label_ids, config)
+        return {name: value for name, value in figures.items() if isinstance(value, int | float)}
+
+    return compute_metrics
+
+
+__all__ = ["ImageTextMetrics", "answers", "compute_metrics_for", "score_answers"]

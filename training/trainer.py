@@ -1,0 +1,139 @@
+"""The Trainer of transformers, with every loss term in the log and a learning rate for each tower."""
+
+from collections import defaultdict
+
+import torch
+from torch import Tensor, nn
+from transformers import EarlyStoppingCallback, Trainer
+from transformers.trainer_pt_utils import nested_gather
+
+from duosent.training.arguments import ImageTextTrainingArguments
+from duosent.training.metrics import compute_metrics_for
+
+TOWERS = {"text_model": "text_learning_rate", "vision_model": "image_learning_rate"}
+
+
+def loss_terms(outputs) -> dict[str, Tensor]:
+    """The named parts of a model's loss, `classification_loss` and so on; a part that the model leaves at None is not
+    there."""
+    return {name: term for name, term in outputs.items() if name.endswith("_loss") and term is not None}
+
+
+class ImageTextTrainer(Trainer):
+    """`transformers.Trainer` for the models of this package.
+
+    - Each loss term is logged under its own name beside `loss`: in training the mean since the last log, in evaluation
+      the mean over the posts with the prefix in front (`eval_classification_loss`).
+    - Text tower, image tower and the rest have learning rates of their own.
+    - The processor is saved in every checkpoint.
+
+    Args: those of `transformers.Trainer`, `data_collator` an `ImageTextCollator`. Where they are not given, the
+        metrics are those of `ImageTextMetrics` and the processor is the collator's.
+    """
+
+    def __init__(
+        self, model=None, args=None, data_collator=None, train_dataset=None, eval_dataset=None, **kwargs
+    ) -> None:
+        if args is None:
+            args = ImageTextTrainingArguments(eval_strategy="no" if eval_dataset is None else "epoch")
+        if model is not None and kwargs.get("compute_metrics") is None:
+            kwargs["compute_metrics"] = compute_metrics_for(model.config)
+        super().__init__(model, args, data_collator, train_dataset, eval_dataset, **kwargs)
+        self.processor = self.processing_class or getattr(data_collator, "processor", None)
+        if args.stops_early:
+            self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
+        self._term_sums: dict[str, Tensor] = {}
+        self._steps_summed = 0.0
+        self._evaluated_terms: dict[str, list[Tensor]] = defaultdict(list)
+
+    # Loss terms
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        for name, term in loss_terms(outputs).items():
+            term = term.detach().float().mean()  # one value from each GPU under DataParallel
+            if model.training:
+                share = term / self.current_gradient_accumulation_steps
+                self._term_sums[name] = self._term_sums[name] + share if name in self._term_sums else share
+            else:
+                # As Trainer does with the loss: a value per post, so that a short last batch counts for what it holds.
+                self._evaluated_terms[name].append(self.gather_function(term.repeat(len(outputs["logits"]))))
+        if model.training:
+            self._steps_summed += 1 / self.current_gradient_accumulation_steps
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs, start_time=None):
+        if "loss" in logs and self._term_sums:
+            # The only point at which the sums leave the device.
+            names = sorted(self._term_sums)
+            sums = nested_gather(torch.stack([self._term_sums[name] for name in names])[None], self.args.parallel_mode)
+            for name, total in zip(names, sums.mean(dim=0).tolist(), strict=True):
+                logs[name] = total / self._steps_summed
+            self._term_sums, self._steps_summed = {}, 0.0
+        super().log(logs, start_time)
+
+    def evaluation_loop(self, dataloader, description, *args, metric_key_prefix="eval", **kwargs):
+        self._evaluated_terms.clear()
+        output = super().evaluation_loop(dataloader, description, *args, metric_key_prefix=metric_key_prefix, **kwargs)
+        for name, values in self._evaluated_terms.items():
+            output.metrics[f"{metric_key_prefix}_{name}"] = torch.cat(values).mean().item()
+        return output
+
+    # Learning rates
+
+    def create_optimizer(self, model=None):
+        if self.optimizer is not None or self.optimizer_cls_and_kwargs is not None:
+            return super().create_optimizer(model)
+        trained = self.model if model is None else model
+        optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
+        if not isinstance(optimizer_class, type) or {"params", "model", "optimizer_dict"} & options.keys():
+            if self.args.text_learning_rate is not None or self.args.image_learning_rate is not None:
+                raise ValueError(
+                    f"text_learning_rate and image_learning_rate must be None with optim {self.args.optim}, "
+                    "which makes its own parameter groups."
+                )
+            return super().create_optimizer(model)
+        # Trainer takes ready groups under the name `params`.
+        self.optimizer_cls_and_kwargs = optimizer_class, {**options, "params": self.parameter_groups(trained)}
+        try:
+            return super().create_optimizer(model)
+        finally:
+            self.optimizer_cls_and_kwargs = None
+
+    def parameter_groups(self, model: nn.Module) -> list[dict]:
+        """Trainable parameters by learning rate and weight decay.
+
+        Returns: up to six groups, first those outside the towers (so that the logged `learning_rate` is theirs), then
+            the text tower's and the image tower's; of each pair the first decays and the second, biases and norms,
+            does not. Empty groups are left out.
+        """
+        rates = {"": self.args.learning_rate}
+        for tower, option in TOWERS.items():
+            rate = getattr(self.args, option)
+            rates[tower] = self.args.learning_rate if rate is None else rate
+        decaying = set(self.get_decay_parameter_names(model))
+        groups = {
+            (tower, decay): {"params": [], "lr": rate, "weight_decay": decay}
+            for tower, rate in rates.items()
+            for decay in (self.args.weight_decay, 0.0)
+        }
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                tower = next((part for part in name.split(".") if part in TOWERS), "")
+                groups[tower, self.args.weight_decay if name in decaying else 0.0]["params"].append(parameter)
+        return [group for group in groups.values() if group["params"]]
+
+    def get_decay_parameter_names(self, model) -> list[str]:
+        """Trainer's rule knows layer norms only; a batch norm's weight, like every bias, has one dimension."""
+        shapes = {name: parameter.ndim for name, parameter in model.named_parameters()}
+        return [name for name in super().get_decay_parameter_names(model) if shapes[name] > 1]
+
+    # Checkpoints
+
+    def _save(self, output_dir=None, state_dict=None):
+        super()._save(output_dir, state_dict)
+        if self.args.should_save and self.processing_class is None and self.processor is not None:
+            self.processor.save_pretrained(output_dir or self.args.output_dir)
+
+
+__all__ = ["ImageTextTrainer", "loss_terms"]

@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 logger = logging.get_logger(__name__)
 
-# Keywords that PreTrainedConfig takes besides its dataclass fields.
+# Keywords that PreTrainedConfig takes besides its dataclass fields, and those that Trainer and from_pretrained leave in a config.
 _PRETRAINED_CONFIG_KEYWORDS = {
     "attn_implementation",
     "auto_map",
@@ -23,7 +23,9 @@ _PRETRAINED_CONFIG_KEYWORDS = {
     "output_attentions",
     "per_layer_config",
     "quantization_config",
+    "tie_word_embeddings",
     "torch_dtype",
+    "use_cache",
 }
 
 

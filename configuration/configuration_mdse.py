@@ -1,8 +1,7 @@
 """Configuration of MDSE, the modality-dependent sentiment exploring network (ICASSP 2024)."""
 
-from huggingface_hub.dataclasses import strict
-
 from duosent.configuration.configuration_image_text import ImageTextConfig
+from huggingface_hub.dataclasses import strict
 
 CONTRASTIVE_VIEWS = ("image", "text", "fused")
 

@@ -1,8 +1,7 @@
 """Configuration of RADM, the residual-attention cross-modal deep interaction model (2024)."""
 
-from huggingface_hub.dataclasses import strict
-
 from duosent.configuration.configuration_image_text import ImageTextConfig
+from huggingface_hub.dataclasses import strict
 
 
 @strict

@@ -1,9 +1,9 @@
-"""Made-up posts for `duosent demo`: drawn pictures and built sentences, with the sentiment in one side or only in both.
+"""Made-up posts for `duosent demo`: drawn pictures and built sentences, the sentiment in one side or only in both.
 
-Of 20 posts, 8 say it in the words beside a picture that says nothing, 8 say it in the picture above words that say nothing, and 4
-need both: "lovely weather for a picnic" is meant under a sun and is irony under a raining cloud, and rain is what "lovely weather for
-soup and a novel" hopes for. Who reads only one side can therefore be right on 70 % of the posts at most (`ceiling`), and who reads both
-on all of them.
+Of 20 posts, 8 say it in the words beside a picture that says nothing, 8 say it in the picture beside words that say
+nothing, and 4 need both: "lovely weather for a picnic" is meant under a sun and is irony under a raining cloud, and
+rain is what "lovely weather for board games" hopes for. Who reads only one side can expect to be right on 70 % of the
+posts at most (`ceiling`), and who reads both on all of them.
 """
 
 import io
@@ -30,8 +30,8 @@ MAX_LENGTH = 32
 class Recipe(NamedTuple):
     """How one of the 20 kinds of posts is made.
 
-    `words` and `picture` are what each side means, keys of `TEMPLATES` and `DRAWINGS`; which sentence and which drawing of that meaning a
-    post gets is drawn without a look at the rest.
+    `words` and `picture` are what each side means, keys of `TEMPLATES` and `DRAWINGS`; which sentence and which
+    drawing of that meaning a post gets is drawn without a look at the rest.
     """
 
     kind: str
@@ -60,16 +60,22 @@ RECIPES = (
     Recipe("both", "hopes for rain", "sun", "negative"),
 )
 
-GLAD = "happy cheerful delighted thrilled grateful proud hopeful relaxed".split()
-SAD = "miserable angry lonely exhausted disappointed worried bitter furious".split()
-GOOD = "wonderful brilliant delicious charming superb fantastic".split()
-BAD = "awful dreadful horrible disgusting terrible rotten".split()
+GLAD = ["happy", "cheerful", "delighted", "thrilled", "grateful", "proud", "hopeful", "relaxed"]
+SAD = ["miserable", "angry", "lonely", "exhausted", "disappointed", "worried", "bitter", "furious"]
+GOOD = ["wonderful", "brilliant", "splendid", "charming", "superb", "fantastic"]
+BAD = ["lousy", "dreadful", "horrible", "disgusting", "terrible", "rotten"]
 SOMEONE = ["my sister", "our neighbour", "the teacher", "grandpa", "my boss", "the whole team"]
 SOMETHING = ["the concert", "this breakfast", "our trip", "the new cafe", "her letter", "the train ride"]
 WHEN = ["today", "this morning", "tonight", "after work", "on friday", "again"]
 PLACE = ["the station", "the market", "the library", "the bridge", "the corner shop", "the office", "the harbour"]
 ACTION = ["walked past", "waited near", "took the bus to", "drove by", "stopped at", "came back from"]
-PRAISE = ["what lovely weather for", "a perfect day for", "just the sky we ordered for", "exactly right for", "so this is it for"]
+PRAISE = [
+    "what lovely weather for",
+    "a perfect day for",
+    "just the sky we ordered for",
+    "exactly right for",
+    "great for",
+]
 DRY_PLAN = [
     "a picnic", "the barbecue", "beach volleyball", "flying kites", "sunbathing", "the garden party", "drying laundry",
     "painting the fence", "open air cinema", "a bicycle tour",
@@ -188,8 +194,9 @@ def sentences(meaning: str) -> list[str]:
 def ceiling(side: str) -> float:
     """The largest share of posts that any model of one side can get right, worked out from `RECIPES`.
 
-    A sentence or a drawing tells its meaning and nothing else, so the best that one side allows is to answer each meaning
-    with the label that it goes with most often.
+    A sentence or a drawing tells its meaning and nothing else, so the best that one side allows is to answer each
+    meaning with the label that it goes with most often. This is an expectation: where a side says nothing a model
+    guesses, and on 400 posts luck moves its score by 2 points (standard deviation), up or down.
 
     Args:
         side: "words", "picture" or "both".
@@ -212,9 +219,9 @@ def make_demo_posts(
 ) -> Path:
     """Write `train.parquet`, `validation.parquet` and `test.parquet`, which `load_pairs` reads.
 
-    Columns: `id`, `text`, `image` (bytes and path), `label`, `text_label` and `image_label` (what that side alone says; None where it says
-    nothing, so both are None where only the two together tell), `kind` (words, picture or both). No sentence and no picture
-    occurs twice, within a part or across them; the same seed gives the same posts.
+    Columns: `id`, `text`, `image` (bytes and path), `label`, `text_label` and `image_label` (what that side alone
+    says; None where it says nothing, so both are None where only the two together tell), `kind` (words, picture or
+    both). No sentence and no picture occurs twice, within a part or across them; the same seed gives the same posts.
 
     Args:
         train, validation, test: number of posts, >= 1; multiples of 20 keep the shares of `RECIPES` to the post.
@@ -244,8 +251,8 @@ def make_demo_posts(
         for number, recipe in enumerate(recipes, start=1):
             if not unused[recipe.words]:
                 raise ValueError(
-                    f"train, validation and test must leave a new sentence for each post, got {sum(sizes.values())} posts "
-                    f"and only {len(sentences(recipe.words))} sentences for {recipe.words!r}."
+                    f"train, validation and test must leave a new sentence for each post, got "
+                    f"{sum(sizes.values())} posts and {len(sentences(recipe.words))} sentences of {recipe.words!r}."
                 )
             picture, file_format = draw_picture(recipe.picture, rng)
             while picture in seen_pictures:
@@ -294,7 +301,9 @@ def train_demo_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 def make_demo_encoders(output_dir: str | Path, texts: list[str], seed: int = 0) -> tuple[Path, Path]:
-    """Write two small towers with random weights: `text_encoder/` with its tokenizer, `image_encoder/` with its image processor.
+    """Write two small towers with random weights.
+
+    `text_encoder/` has its tokenizer beside it, `image_encoder/` its image processor.
 
     Args:
         texts: what the tokenizer learns its words from; the training part's.

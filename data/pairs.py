@@ -7,9 +7,8 @@ from pathlib import Path
 import PIL.Image
 import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo, Features, Image, List, Value
-from tqdm import tqdm
-
 from duosent.data.reading import FILE_NAME, FOLDER, ORIGIN, DataError, read_splits
+from tqdm import tqdm
 
 # Checking opens each picture: with more rows than this a bar shows how far it is.
 ROWS_BEFORE_A_BAR = 2000
@@ -109,7 +108,9 @@ def label_names(rows: Dataset, separator: str | None = None) -> list[str]:
         return list(inner.names)
     values = {value for cell in rows["label"] for value in _values(cell, separator)}
     if not values:
-        raise DataError(f"The column of labels must hold at least one label, got only empty cells ({rows[0][ORIGIN]}).")
+        raise DataError(
+            f"The column of labels must hold at least one label, got only empty cells ({rows[0][ORIGIN]})."
+        )
     if all(_is_whole_number(value) for value in values):
         return [str(value) for value in sorted({int(value) for value in values})]
     return sorted(str(value) for value in values)

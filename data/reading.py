@@ -164,7 +164,9 @@ def _from_hub(name: str) -> DatasetDict:
     try:
         loaded = load_dataset(name)
     except (DatasetNotFoundError, FileNotFoundError, ConnectionError, OSError, ValueError) as error:
-        raise DataError(f"{name} is neither a file or folder here nor a data set that the Hub gives: {_one_line(error)}.") from error
+        raise DataError(
+            f"{name} is neither a file or folder here nor a data set that the Hub gives: {_one_line(error)}."
+        ) from error
     splits = DatasetDict()
     for split, rows in loaded.items():
         rows = rows.add_column(FOLDER, [""] * len(rows))

@@ -93,6 +93,7 @@ def _silence_libraries() -> None:
     warnings.filterwarnings("ignore")
     logging.getLogger().addHandler(logging.NullHandler())
     own = logging.getLogger("duosent")
+    own.setLevel(logging.INFO)
     if not own.handlers:
         own.addHandler(logging.StreamHandler())
 

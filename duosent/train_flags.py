@@ -115,10 +115,11 @@ def _training_arguments(flags: list[tuple[str, list[str]]], output_dir: str, par
     class TrainingParser(CommandParser, HfArgumentParser):
         """HfArgumentParser with errors of one sentence."""
 
-    fields = training_arguments()
+    # Not the fields' own types: HfArgumentParser writes over those.
+    types = typing.get_type_hints(ImageTextTrainingArguments)
     nones = {name: None for name, values in flags if values == ["none"] or values == ["None"]}
     for name in nones:
-        if "None" not in str(fields[name].type):
+        if type(None) not in typing.get_args(types[name]):
             parser.error(f"--{name} cannot be none.")
     reader = TrainingParser(ImageTextTrainingArguments, prog=parser.prog, add_help=False)
     words = [word for name, values in flags if name not in nones for word in (f"--{name}", *values)]

@@ -1,6 +1,6 @@
 """Use a checkpoint through the Auto classes of transformers; of duosent nothing but the import is needed.
 
-    python examples/04_plain_transformers.py CHECKPOINT --text "What a day" --image photo.jpg
+python examples/04_plain_transformers.py CHECKPOINT --text "What a day" --image photo.jpg
 """
 
 import argparse

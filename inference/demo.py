@@ -1,17 +1,19 @@
 """`duosent demo`: made-up posts, small encoders, three trained models, one table; no network."""
 
-import json
+import logging
+import shlex
 import shutil
 from pathlib import Path
 
 from datasets import Dataset
-
 from duosent.data.demo_posts import make_demo_encoders, make_demo_posts
 from duosent.data.pairs import load_pairs
 from duosent.inference.scoring import predict_table
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import CallError, write_json
 from duosent.training.run import evaluate, train
+
+logger = logging.getLogger(__name__)
 
 DEMO_FILE = "demo.json"
 # Title in the table -> --model
@@ -45,7 +47,8 @@ def run_demo(output_dir: str, seed: int = 0) -> dict:
     text_encoder, image_encoder = make_demo_encoders(folder / "encoders", splits["train"]["text"][:], seed=seed)
 
     result = {"output_dir": str(folder), "seed": seed, "models": {}}
-    for title, model in MODELS.items():
+    for number, (title, model) in enumerate(MODELS.items(), start=1):
+        logger.info("Training %d of %d: %s", number, len(MODELS), title)
         run = folder / "runs" / model
         train(
             model,
@@ -67,14 +70,17 @@ def next_commands(result: dict) -> list[str]:
     """Commands that work with what the demo left."""
     folder = Path(result["output_dir"])
     mdse, posts, encoders = folder / "runs" / "mdse", folder / "posts", folder / "encoders"
-    return [
-        f"duosent predict {mdse} --text {json.dumps(result['text'])} --image {result['image']}",
-        f"duosent evaluate {mdse} --data {posts} --split test",
-        f"duosent predict {mdse} --data {posts} --split validation --output {folder / 'answers'}",
-        f"duosent train --model radm --data {posts} --text-encoder {encoders / 'text_encoder'} --image-encoder "
-        f"{encoders / 'image_encoder'} --hidden_size 64 --num_attention_heads 4 --intermediate_size 128 "
-        f"--learning_rate 1e-3 --text_learning_rate none --image_learning_rate none --output-dir {folder / 'runs' / 'radm'}",
+    train_radm = ["train", "--model", "radm", "--data", posts, "--output-dir", folder / "runs" / "radm"]
+    train_radm += ["--text-encoder", encoders / "text_encoder", "--image-encoder", encoders / "image_encoder"]
+    train_radm += [word for field, value in SMALL.items() for word in (f"--{field}", value)]
+    train_radm += ["--text_learning_rate", "1e-3", "--image_learning_rate", "1e-3", "--learning_rate", "1e-3"]
+    commands = [
+        ["predict", mdse, "--text", result["text"], "--image", result["image"]],
+        ["evaluate", mdse, "--data", posts, "--split", "test"],
+        ["predict", mdse, "--data", posts, "--split", "validation", "--output", folder / "answers"],
+        train_radm,
     ]
+    return [shlex.join(["duosent", *map(str, words)]) for words in commands]
 
 
 def _arguments(run: Path, seed: int) -> ImageTextTrainingArguments:

@@ -60,9 +60,7 @@ def attend(module, config, query, key, value, context_mask, scaling, output_atte
         )
     interface = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention)
     dropout = module.dropout if module.training else 0.0
-    answer, weights = interface(
-        module, query, key, value, mask, scaling=scaling, dropout=dropout, is_causal=False
-    )
+    answer, weights = interface(module, query, key, value, mask, scaling=scaling, dropout=dropout, is_causal=False)
     return answer, weights if output_attentions else None
 
 

@@ -9,9 +9,8 @@ gate is one number per head and query row, so `R_l` stays a product of wide quer
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-
 from duosent.modeling.attention import additive_mask, attend, split_heads
+from torch import Tensor, nn
 
 # Below this product of norms two rows of scores count as having no direction in common.
 COSINE_EPS = 1e-20
@@ -190,4 +189,12 @@ class ResidualAttention(nn.Module):
         return answer[..., :width], residual, None  # (B, Q, H, d)
 
 
-__all__ = ["AddedScores", "AttentionTrace", "GatedScores", "OwnScores", "ResidualAttention", "ResidualAttentionGate", "ScoreFactors"]
+__all__ = [
+    "AddedScores",
+    "AttentionTrace",
+    "GatedScores",
+    "OwnScores",
+    "ResidualAttention",
+    "ResidualAttentionGate",
+    "ScoreFactors",
+]

@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 # What 16 bits have above 8: 65535 / 255.
 SIXTEEN_TO_EIGHT_BITS = 257
@@ -57,6 +57,8 @@ def _open(file, name) -> Image.Image:
             # Half the limit at which Pillow refuses a picture: large, but readable.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return Image.open(file)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{name} cannot be read as a picture: no format that is known.") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{name} cannot be read as a picture: {_one_line(error)}.") from error
 

@@ -1,7 +1,8 @@
 """`ImageTextProcessor`: the only road from raw words and pictures to tensors."""
 
-
 import torch
+from duosent.processing.pictures import open_picture
+from duosent.processing.text_cleaning import clean_text as clean
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -16,9 +17,6 @@ from transformers import (
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_utils import PILImageResampling
 from transformers.processing_utils import ProcessorMixin
-
-from duosent.processing.pictures import open_picture
-from duosent.processing.text_cleaning import clean_text as clean
 
 TARGET = "$T$"
 
@@ -62,7 +60,9 @@ class ImageTextProcessor(ProcessorMixin):
         if max_length <= 0:
             raise ValueError(f"max_length must be > 0, got {max_length}.")
         # transformers keeps what a tokenizer is made with, saves it, and lets it go before a processor's defaults.
-        tokenizer = stand_in_tokenizer() if text is None else AutoTokenizer.from_pretrained(text, max_length=max_length)
+        tokenizer = (
+            stand_in_tokenizer() if text is None else AutoTokenizer.from_pretrained(text, max_length=max_length)
+        )
         image_processor = stand_in_image_processor() if image is None else image_processor_of(image)
         return cls(image_processor, tokenizer, clean_text=clean_text)
 
@@ -171,7 +171,7 @@ class ImageTextProcessor(ProcessorMixin):
             self.tokenizer.pad(
                 columns,
                 padding=padding,
-                max_length=options["max_length"],
+                max_length=options["max_length"] if padding == "max_length" else None,
                 pad_to_multiple_of=options.get("pad_to_multiple_of"),
                 return_attention_mask=return_mask,
             )
@@ -229,7 +229,9 @@ def image_processor_of(name_or_path: str) -> ViTImageProcessor:
     try:
         own = AutoImageProcessor.from_pretrained(name_or_path)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{name_or_path} has no image processor (preprocessor_config.json) beside its model.") from error
+        raise ValueError(
+            f"{name_or_path} has no image processor (preprocessor_config.json) beside its model."
+        ) from error
     size = getattr(getattr(config, "vision_config", config), "image_size", None) or 224
     height, width = (size, size) if isinstance(size, int) else size
     return ViTImageProcessor(

@@ -67,5 +67,7 @@ def test_configuration_does_not_import_torch():
 
 def test_module_names_are_unique():
     """A flat copy of the modules has to be possible."""
-    names = [path.name for folder in ALLOWED for path in files_of(folder) if path.name not in ("__init__.py", "__main__.py")]
+    names = [
+        path.name for folder in ALLOWED for path in files_of(folder) if path.name not in ("__init__.py", "__main__.py")
+    ]
     assert len(names) == len(set(names))

@@ -56,9 +56,7 @@ def test_wheel_works_in_an_empty_environment_without_the_checkout(wheel, tmp_pat
         "assert AutoConfig.for_model('mdse').contrastive_temperature == 0.07\n"
         "print(*[m.__file__ for m in (duosent, *modules)], sep='\\n')\n"
     )
-    result = subprocess.run(
-        [str(python), "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
+    result = subprocess.run([str(python), "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     files = result.stdout.split()
     assert len(files) == 1 + len(FOLDERS)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import torch
 from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
@@ -77,6 +78,8 @@ class ImageTextTrainingArguments(TrainingArguments):
                 f"label_smoothing_factor must be 0, got {self.label_smoothing_factor}: Trainer's smoothed loss would "
                 "take the place of the model's, contrastive term and all."
             )
+        if self.use_cpu or not torch.accelerator.is_available():
+            self.dataloader_pin_memory = False  # nothing to pin for, and torch would warn
         super().__post_init__()
 
     @property

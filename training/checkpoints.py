@@ -5,12 +5,11 @@ import os
 import re
 from pathlib import Path
 
+from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
+from duosent.processing.processing_image_text import ImageTextProcessor
 from transformers import AutoConfig, PreTrainedModel
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
-
-from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
-from duosent.processing.processing_image_text import ImageTextProcessor
 
 RUN_FILE = "run.json"
 

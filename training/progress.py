@@ -8,12 +8,17 @@ SHOWN = ("loss", "classification_loss", "contrastive_loss")
 
 
 class RunProgress(ProgressCallback):
-    """Trainer's bars, with a line an evaluation in place of a dict a log: the losses in training since the evaluation
-    before, and the figure that the best model is chosen by."""
+    """Trainer's bars, and in place of a dict for each log one line for each evaluation: the training losses last
+    logged, and the evaluation's loss, accuracy and the figure that the best model is chosen by."""
 
     def __init__(self):
         super().__init__()
         self._last_losses: dict[str, float] = {}
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        super().on_train_begin(args, state, control, **kwargs)
+        if self.training_bar is not None:
+            self.training_bar.set_description("train")
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or self.training_bar is None:

@@ -9,11 +9,6 @@ from pathlib import Path
 import torch
 import transformers
 from datasets import ClassLabel, Dataset, DatasetDict
-from huggingface_hub.errors import StrictDataclassError
-from transformers import PrinterCallback, ProgressCallback, set_seed
-from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import IntervalStrategy
-
 from duosent.data.fingerprint import fingerprint
 from duosent.data.pairs import load_pairs
 from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
@@ -35,6 +30,10 @@ from duosent.training.checkpoints import (
 from duosent.training.metrics import score_answers
 from duosent.training.progress import RunProgress
 from duosent.training.trainer import ImageTextTrainer
+from huggingface_hub.errors import StrictDataclassError
+from transformers import PrinterCallback, ProgressCallback, set_seed
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import IntervalStrategy
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +111,7 @@ def train(
     network = MODELS[model].from_encoders(text_encoder, image_encoder, **fields)
     if resume is None:
         for state in output_dir.glob(f"checkpoint-*/{TRAINER_STATE_NAME}"):
-            shutil.rmtree(state.parent)
+            shutil.rmtree(state.parent, ignore_errors=True)  # another process may be at it too
     trainer = _quiet_trainer(network, processor, args, splits["train"], splits.get("validation"))
     trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()

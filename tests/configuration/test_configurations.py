@@ -14,11 +14,11 @@ WRONG = [
     (MdseConfig, {"classifier_dropout": -0.1}, "classifier_dropout must be >= 0 and < 1, got -0.1"),
     (MdseConfig, {"layer_norm_eps": 0.0}, "layer_norm_eps must be > 0, got 0.0"),
     (MdseConfig, {"problem_type": "regression"}, "problem_type must be single_label_classification or"),
-    (MdseConfig, {"private_similarity": "max"}, "private_similarity must be \"sum\" or \"mean\", got 'max'"),
-    (MdseConfig, {"private_contrast": "sum"}, "private_contrast must be \"softmax\" or \"max\", got 'sum'"),
+    (MdseConfig, {"private_similarity": "max"}, 'private_similarity must be "sum" or "mean", got \'max\''),
+    (MdseConfig, {"private_contrast": "sum"}, 'private_contrast must be "softmax" or "max", got \'sum\''),
     (MdseConfig, {"contrastive_weight": -1}, "contrastive_weight must be >= 0, got -1"),
     (MdseConfig, {"contrastive_temperature": 0}, "contrastive_temperature must be > 0, got 0"),
-    (MdseConfig, {"contrastive_form": "sum"}, "contrastive_form must be \"anchor\" or \"ratio\", got 'sum'"),
+    (MdseConfig, {"contrastive_form": "sum"}, 'contrastive_form must be "anchor" or "ratio", got \'sum\''),
     (MdseConfig, {"contrastive_views": ()}, "contrastive_views must be one or more of image, text, fused, got"),
     (MdseConfig, {"contrastive_views": ["image", "image"]}, "contrastive_views must be one or more of"),
     (RadmConfig, {"residual_attention": "sum"}, 'residual_attention must be "gated", "add" or "none", got \'sum\''),
@@ -40,7 +40,9 @@ def test_a_value_of_the_wrong_type_is_refused():
 
 
 def test_an_unknown_field_is_refused_with_the_nearest_name():
-    with pytest.raises(ValueError, match=r"MdseConfig has no field contrastive_wight \(value 2\); did you mean contrastive_weight\?"):
+    with pytest.raises(
+        ValueError, match=r"MdseConfig has no field contrastive_wight \(value 2\); did you mean contrastive_weight\?"
+    ):
         MdseConfig(contrastive_wight=2)
 
 

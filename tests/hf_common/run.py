@@ -32,6 +32,7 @@ def unpack_common_tests() -> Path:
             archive.extractall(home, members=members, filter="data")
     (tests / "__init__.py").touch()
     shutil.copytree(HERE / "stand_ins", tests, dirs_exist_ok=True)
+    shutil.copytree(HERE / "hub_fixtures", tests.parent / "utils", dirs_exist_ok=True)
     shutil.rmtree(tests / "duosent_tests", ignore_errors=True)
     shutil.copytree(HERE / "duosent_tests", tests / "duosent_tests")
     return tests
@@ -41,7 +42,16 @@ def main() -> int:
     tests = unpack_common_tests()
     report = tests.parent / "report.xml"
     command = [sys.executable, "-m", "pytest", "--quiet", "--no-header", "-p", "no:cacheprovider", "-n", "2"]
-    command += ["--rootdir", str(tests.parent), "-c", "/dev/null", f"--junitxml={report}", *sys.argv[1:]]
+    command += [
+        "-W",
+        "ignore::pytest.PytestUnknownMarkWarning",
+        "--rootdir",
+        str(tests.parent),
+        "-c",
+        "/dev/null",
+        f"--junitxml={report}",
+        *sys.argv[1:],
+    ]
     code = subprocess.run([*command, str(tests / "duosent_tests")], cwd=tests.parent).returncode
 
     counts, reasons = collections.Counter(), collections.Counter()

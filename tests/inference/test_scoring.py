@@ -6,11 +6,11 @@ import json
 import pyarrow.parquet as pq
 import pytest
 import torch
+from duosent.inference.scoring import predict, predict_table
+from duosent.training.checkpoints import CallError
 from PIL import Image
 
 from duosent import BaselineForImageTextClassification, MdseForImageTextClassification
-from duosent.inference.scoring import predict, predict_table
-from duosent.training.checkpoints import CallError
 
 LABELS = {0: "negative", 1: "neutral", 2: "positive"}
 SMALL = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}

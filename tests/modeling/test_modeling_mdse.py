@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
+from duosent.modeling.losses import modality_agnostic_contrastive_loss
 from tiny import build, make_batch
 from torch.testing import assert_close
 from transformers import ResNetConfig, SwinConfig, TimmWrapperConfig
 
 from duosent import MdseConfig, MdseForImageTextClassification, MdseModel
-from duosent.modeling.losses import modality_agnostic_contrastive_loss
 
 WAYS = [("sum", "softmax"), ("sum", "max"), ("mean", "softmax"), ("mean", "max")]
 
@@ -29,7 +29,9 @@ def gelu(x):
 def layer_norm(norm, x):
     mean = sum(x) / len(x)
     deviation = math.sqrt(sum((a - mean) ** 2 for a in x) / len(x) + norm.eps)
-    return [(a - mean) / deviation * w + b for a, w, b in zip(x, norm.weight.tolist(), norm.bias.tolist(), strict=True)]
+    return [
+        (a - mean) / deviation * w + b for a, w, b in zip(x, norm.weight.tolist(), norm.bias.tolist(), strict=True)
+    ]
 
 
 def softmax(x):
@@ -74,7 +76,9 @@ def private(learning, tokens, shared, similarity, contrast):
     scores = []
     for token in tokens:
         products = [dot(token, s) for s in shared]
-        scores.append(sum(products) if similarity == "sum" else mean([[p] for p in products])[0] / math.sqrt(len(token)))
+        scores.append(
+            sum(products) if similarity == "sum" else mean([[p] for p in products])[0] / math.sqrt(len(token))
+        )
     importance = softmax(scores)
     taken = importance if contrast == "softmax" else [i / max(importance) for i in importance]
     kept = [[(1 - t) * a for a in token] for t, token in zip(taken, tokens, strict=True)]
@@ -277,7 +281,9 @@ def test_any_image_tower(name, tmp_path):
     """A grid becomes h * w tokens, a class token is left out, every parameter learns, and reloading is exact."""
     vision_config, size, (patches, width) = TOWERS[name]
     torch.manual_seed(0)
-    fields = {"text_config": {"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}}
+    fields = {
+        "text_config": {"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    }
     config = MdseConfig(vision_config=vision_config.to_dict(), hidden_size=24, num_attention_heads=4, **fields)
     model = MdseForImageTextClassification(config).train()
     batch = make_batch()

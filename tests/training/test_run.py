@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from transformers import AutoModelForSequenceClassification
-
 from duosent.processing.processing_image_text import ImageTextProcessor
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import check_output_dir, resume_folder
 from duosent.training.run import CallError, check_config, evaluate, train
+from transformers import AutoModelForSequenceClassification
 
 SMALL = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
 

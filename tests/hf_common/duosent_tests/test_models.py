@@ -130,7 +130,9 @@ class CommonTests(ModelTesterMixin):
         self.all_model_classes = [c for c in self.all_model_classes if "For" in c.__name__]
         super().check_training_gradient_checkpointing(gradient_checkpointing_kwargs)
 
-    @unittest.skip("tensors are saved under their own names: Trainer's resume loses renamed ones (save_original_format=False)")
+    @unittest.skip(
+        "tensors are saved under their own names: Trainer's resume loses renamed ones (save_original_format=False)"
+    )
     def test_reverse_loading_mapping(self):
         pass
 

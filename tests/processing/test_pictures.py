@@ -1,0 +1,138 @@
+"""Every kind of picture becomes RGB as a person would see it."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from duosent.processing.pictures import open_picture
+from PIL import Image
+
+
+def pixel(picture, at=(0, 0)):
+    return open_picture(picture).getpixel(at)
+
+
+def encode(image, file_format, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def deep(values, mode):
+    return Image.fromarray(np.array([[values]], dtype={"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]))
+
+
+# Expectations by hand: alpha over white is a * colour + (1 - a) * 255.
+MODES = {
+    "RGB": (Image.new("RGB", (2, 2), (10, 20, 30)), (10, 20, 30)),
+    "L": (Image.new("L", (2, 2), 77), (77, 77, 77)),
+    "1": (Image.new("1", (2, 2), 1), (255, 255, 255)),
+    "RGBA transparent": (Image.new("RGBA", (2, 2), (10, 20, 30, 0)), (255, 255, 255)),
+    "RGBA half": (Image.new("RGBA", (2, 2), (0, 100, 255, 51)), (204, 224, 255)),
+    "LA": (Image.new("LA", (2, 2), (0, 0)), (255, 255, 255)),
+    "CMYK": (Image.new("CMYK", (2, 2), (255, 0, 0, 0)), (0, 255, 255)),
+    "YCbCr": (Image.new("YCbCr", (2, 2), (128, 128, 128)), (128, 128, 128)),
+    "I;16": (deep(65535, "I;16"), (255, 255, 255)),
+    "I;16 middle": (deep(128 * 257, "I;16"), (128, 128, 128)),
+    "I small": (deep(200, "I"), (200, 200, 200)),
+    "I deep": (deep(65535, "I"), (255, 255, 255)),
+    "F share": (deep(0.5, "F"), (128, 128, 128)),
+    "F level": (deep(90.0, "F"), (90, 90, 90)),
+}
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_every_mode_becomes_rgb(name):
+    picture, expected = MODES[name]
+    result = open_picture(picture)
+    assert result.mode == "RGB"
+    assert all(abs(a - b) <= 1 for a, b in zip(result.getpixel((0, 0)), expected, strict=True))
+
+
+def test_a_palette_with_a_transparent_colour_shows_white():
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([255, 0, 0, 0, 0, 255])
+    picture.putpixel((1, 0), 1)
+    content = encode(picture, "PNG", transparency=1)
+    assert (pixel(content, (0, 0)), pixel(content, (1, 0))) == ((255, 0, 0), (255, 255, 255))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "corner"),
+    [(1, (0, 0)), (2, (1, 0)), (3, (1, 2)), (4, (0, 2)), (5, (0, 0)), (6, (2, 0)), (7, (2, 1)), (8, (0, 1))],
+)
+def test_rotation_of_exif_is_carried_out(orientation, corner):
+    """A red pixel at the stored upper left, in a picture 2 wide and 3 high, lands where the EXIF standard says."""
+    picture = Image.new("RGB", (2, 3), (0, 0, 255))
+    picture.putpixel((0, 0), (255, 0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    result = open_picture(encode(picture, "PNG", exif=exif))
+    assert result.size == ((2, 3) if orientation <= 4 else (3, 2))
+    assert result.getpixel(corner) == (255, 0, 0)
+
+
+def test_first_frame_of_an_animation():
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ((250, 0, 0), (0, 250, 0))]
+    content = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    picture = Image.open(io.BytesIO(content))
+    picture.seek(1)
+    for source in (content, picture):
+        red, green, _ = pixel(source)
+        assert red > 200 and green < 50
+
+
+def test_every_way_to_hand_over_a_picture(tmp_path):
+    array = np.zeros((4, 6, 3), np.uint8)
+    array[..., 1] = 200
+    image = Image.fromarray(array)
+    file = tmp_path / "a.png"
+    image.save(file)
+    ways = [
+        str(file),
+        file,
+        file.read_bytes(),
+        bytearray(file.read_bytes()),
+        {"bytes": file.read_bytes(), "path": None},
+        {"bytes": None, "path": str(file)},
+        image,
+        array,
+        np.moveaxis(array, -1, 0),
+        torch.from_numpy(array),
+        array / 255.0,
+    ]
+    for way in ways:
+        result = open_picture(way)
+        assert result.size == (6, 4)
+        assert np.array_equal(np.asarray(result), array)
+    assert pixel(array[..., 1]) == (200, 200, 200)
+    assert pixel(array[..., 1:2]) == (200, 200, 200)
+    assert pixel(np.ones((2, 2), bool)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (b"no picture", r"10 bytes cannot be read as a picture: .*\."),
+        ("no/such/file.jpg", "There is no file no/such/file.jpg"),
+        ("https://example.org/a.jpg", "https://example.org/a.jpg is an address on the web, which is not fetched"),
+        (3.5, "A picture must be a path, bytes, a PIL image or an array, got float"),
+        (np.zeros((2, 2, 7)), r"An array must be \(height, width\) with 1, 3 or 4 channels, got shape \(2, 2, 7\)"),
+        (np.full((2, 2), 300), r"must lie in \[0, 255\], got 300 to 300"),
+        (np.full((2, 2), 1.5), r"must lie in \[0, 1\], got 1.5 to 1.5"),
+        (np.zeros((0, 2, 3)), "An array must be"),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_one_sentence(picture, message):
+    with pytest.raises(ValueError, match=message) as raised:
+        open_picture(picture)
+    assert "\n" not in str(raised.value)
+    assert "object at 0x" not in str(raised.value)
+
+
+def test_a_truncated_picture_is_refused():
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    content = encode(Image.fromarray(noise), "JPEG")
+    with pytest.raises(ValueError, match="The picture is damaged"):
+        open_picture(content[: len(content) // 2])

@@ -11,7 +11,8 @@ from transformers.utils import logging
 
 logger = logging.get_logger(__name__)
 
-# Keywords that PreTrainedConfig takes besides its dataclass fields, and those that Trainer and from_pretrained leave in a config.
+# Keywords that PreTrainedConfig takes besides its dataclass fields, and those that Trainer and from_pretrained leave
+# in a config.
 _PRETRAINED_CONFIG_KEYWORDS = {
     "attn_implementation",
     "auto_map",
@@ -47,7 +48,8 @@ class ImageTextConfig(PreTrainedConfig):
         layer_norm_eps: added to the variance in every layer norm outside the towers; > 0.
         freeze_text: hold the text tower still: no gradient, no dropout.
         freeze_image: hold the image tower still: no gradient, no dropout, batch norm in evaluation mode.
-        freeze_batch_norm: keep the batch norms of a trainable CNN tower in evaluation mode (statistics stay as loaded).
+        freeze_batch_norm: keep the batch norms of a trainable CNN tower in evaluation mode (statistics stay as
+            loaded).
 
     Raises:
         ValueError: for a field that the config does not have, or a value outside its range.
@@ -116,7 +118,9 @@ class ImageTextConfig(PreTrainedConfig):
 
     @classmethod
     def _unknown_field(cls, name: str, value) -> str:
-        """PreTrainedConfig keeps any keyword in silence, so that a misspelt field would be a default without a word."""
+        """PreTrainedConfig keeps any keyword in silence, so that a misspelt field would be a default without a
+        word.
+        """
         nearest = difflib.get_close_matches(name, cls._field_names(), n=1)
         hint = f"; did you mean {nearest[0]}?" if nearest else "."
         return f"{cls.__name__} has no field {name} (value {value!r}){hint}"

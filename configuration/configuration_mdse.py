@@ -20,7 +20,8 @@ class MdseConfig(ImageTextConfig):
             largest value in the post.
         contrastive_weight: weight of the contrastive loss in the total loss; unitless, >= 0, 0 skips its computation.
         contrastive_temperature: divides cosine similarities; unitless, > 0, smaller is sharper.
-        contrastive_form: "ratio" is (11) as printed, one logarithm of summed pairs; "anchor" has one logarithm an anchor.
+        contrastive_form: "ratio" is (11) as printed, one logarithm of summed pairs; "anchor" has one logarithm an
+            anchor.
         contrastive_views: which features enter the contrastive loss, of "image", "text" and "fused" (table 5).
     """
 

@@ -47,7 +47,9 @@ def __dir__() -> list[str]:
 
 
 def register_auto_classes() -> None:
-    """Make the models and the processor known to the Auto classes. `import duosent` calls it; calling it again does nothing."""
+    """Make the models and the processor known to the Auto classes. `import duosent` calls it; calling it again does
+    nothing.
+    """
     from transformers import (
         AutoConfig,
         AutoModel,
@@ -89,6 +91,7 @@ def _is_command_line() -> bool:
     return Path(sys.argv[0]).stem == "duosent" or sys.orig_argv[1:3] == ["-m", "duosent"]
 
 
-# Registration imports torch, seconds that `duosent --help` need not wait for: the commands register when they first need a model.
+# Registration imports torch, seconds that `duosent --help` need not wait for: the commands register when they first
+# need a model.
 if not _is_command_line():
     register_auto_classes()

@@ -11,6 +11,7 @@ import logging
 import os
 import shlex
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 
@@ -75,7 +76,7 @@ def _run(parser: CommandParser, run: Callable, options: argparse.Namespace, free
         raise
     except Exception as error:
         if options.debug:
-            raise
+            traceback.print_exc()
         # The class lives in a module that imports torch; where that was never imported, the error is no CallError.
         checkpoints = sys.modules.get("duosent.training.checkpoints")
         if checkpoints is not None and isinstance(error, checkpoints.CallError):
@@ -143,6 +144,8 @@ def _command_line() -> str:
 
 
 def _show(options: argparse.Namespace, result: dict, table: str) -> None:
+    if os.environ.get("RANK", "0") != "0":  # torchrun runs the command in several processes
+        return
     print(json.dumps(result, ensure_ascii=False) if options.json else table)
 
 
@@ -180,7 +183,7 @@ def declare_train(parser: CommandParser) -> None:
     _declare_columns(parser)
     _declare_common(parser)
     parser.epilog = (
-        "Every field of the model's config is a flag too (--hidden_size 384 --private_similarity sum), and so is every "
+        "Every field of the config is a flag too (--hidden_size 384 --private_similarity sum), and so is every "
         "field of transformers.TrainingArguments (--learning_rate 1e-4 --num_train_epochs 5 --seed 1 --bf16); "
         "--list-flags names them. Hyphens and underscores are alike. --resume_from_checkpoint true goes on with the "
         "run in --output-dir."

@@ -3,7 +3,8 @@
     python examples/02_fine_tune_radm.py --data posts/ --text-encoder bert-base-uncased \
         --image-encoder google/vit-base-patch16-224-in21k --output-dir out/radm
 
-This is the path of `duosent train --model radm`, called from Python: it leaves the checkpoint, `metrics.json` and `run.json`.
+This is the path of `duosent train --model radm`, called from Python: it leaves the checkpoint, `metrics.json` and
+`run.json`.
 After `duosent demo` it runs without network:
 
     python examples/02_fine_tune_radm.py --data out/demo/data --text-encoder out/demo/text_encoder \

@@ -22,7 +22,8 @@ SMALL = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128}
 
 
 def run_demo(output_dir: str, seed: int = 0) -> dict:
-    """Make posts and encoders, train words only, picture only and MDSE, evaluate each on the test part, answer the test part with MDSE.
+    """Make posts and encoders, train words only, picture only and MDSE, evaluate each on the test part, answer the
+    test part with MDSE.
 
     `output_dir` then holds `posts/`, `encoders/`, `runs/<model>/` (checkpoint, `metrics.json`, `metrics_test.json`),
     `predictions/`, one picture to try, and `demo.json`, what is returned. A folder of an earlier demo is replaced.

@@ -38,7 +38,7 @@ def predict(
     """
     model, processor = load_checkpoint(checkpoint)
     model.to(device or default_device())
-    batch = ImageTextCollator(processor)([{"id": "0", "text": text, "image": image, "target": target}])
+    batch = ImageTextCollator(processor)([{"text": text, "image": image, "target": target}])
     if not _readable(model, batch).all():
         raise CallError("The post must have a text or a picture that the model reads, got neither.")
     scores = _scores(model, batch)[0]

@@ -100,7 +100,8 @@ class TokenProjection(nn.Module):
             mask: `(B, N)`, True for real tokens.
             present: `(B,)`, False where the post lacks this side.
 
-        Returns: tokens `(B, N, D)` and mask `(B, N)`; an absent side is the learned token, alone unmasked, at position 0.
+        Returns: tokens `(B, N, D)` and mask `(B, N)`; an absent side is the learned token, alone unmasked, at
+            position 0.
         """
         tokens = torch.where(present[:, None, None], self.projection(tokens), self.missing)  # (B, N, D)
         first = torch.arange(mask.shape[1], device=mask.device) == 0  # (N,)
@@ -159,8 +160,8 @@ class ImageTextPreTrainedModel(PreTrainedModel):
     def save_pretrained(self, save_directory, *args, save_original_format: bool = False, **kwargs):
         """As in transformers, but for the names of the towers' tensors.
 
-        `save_original_format=True` would write a nested tower under its old names, which Trainer's resume and its reload of the best
-        model cannot read back.
+        `save_original_format=True` would write a nested tower under its old names, which Trainer's resume and its
+        reload of the best model cannot read back.
         """
         super().save_pretrained(save_directory, *args, save_original_format=save_original_format, **kwargs)
 
@@ -262,7 +263,8 @@ class TwoTowers:
     def encode_pair(self, input_ids, attention_mask, pixel_values, token_type_ids, text_present, image_present):
         """Both sides at fusion width, with one learned token for a side that is not there.
 
-        Args: as for `run_text_tower` and `run_image_tower`; `input_ids` or `pixel_values` may be None for the whole batch.
+        Args: as for `run_text_tower` and `run_image_tower`; `input_ids` or `pixel_values` may be None for the whole
+            batch.
 
         Returns: text tokens `(B, T, D)`, text mask `(B, T)`, image tokens `(B, N, D)`, image mask `(B, N)`.
 

@@ -55,7 +55,8 @@ def modality_agnostic_contrastive_loss(
         temperature: divides the cosines; > 0.
         form: "anchor" or "ratio".
 
-    Returns: scalar >= 0. An anchor without a positive is left out of the mean; without any positive pair the loss is 0 and
+    Returns: scalar >= 0. An anchor without a positive is left out of the mean; without any positive pair the loss is
+        0 and
     so is its gradient.
 
     Raises:

@@ -46,8 +46,8 @@ class BaselineForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
     ) -> BaselineOutput:
         """
         Args:
-            input_ids, attention_mask, token_type_ids: `(B, T)`; pixel_values: `(B, 3, height, width)`. A side that the config leaves
-                out is not read.
+            input_ids, attention_mask, token_type_ids: `(B, T)`; pixel_values: `(B, 3, height, width)`. A side that
+                the config leaves out is not read.
             labels: `(B,)` class indices, -100 for none; `(B, L)` of 0 and 1 for several labels a post.
             text_present, image_present: `(B,)` bool.
 

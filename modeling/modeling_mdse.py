@@ -20,7 +20,9 @@ from transformers.utils import can_return_tuple
 
 
 class AttentionBlock(GradientCheckpointingLayer):
-    """Attention with residual and layer norm on the query's stream, then a feed-forward block: FF(CA(.)) and FF(SA(.))."""
+    """Attention with residual and layer norm on the query's stream, then a feed-forward block: FF(CA(.)) and
+    FF(SA(.)).
+    """
 
     def __init__(self, config):
         super().__init__()
@@ -65,7 +67,9 @@ class SummedSimilarity(nn.Module):
 
 
 class MeanSimilarity(nn.Module):
-    """The mean instead of the sum, over sqrt(D): its size depends neither on the other side's length nor on the width."""
+    """The mean instead of the sum, over sqrt(D): its size depends neither on the other side's length nor on the
+    width.
+    """
 
     def forward(self, tokens: Tensor, shared: Tensor, shared_mask: Tensor) -> Tensor:
         """tokens `(B, N, D)`, shared `(B, M, D)`, its mask `(B, M)` -> `(B, N)`"""
@@ -108,7 +112,8 @@ class PrivateFeatureLearning(nn.Module):
             tokens: `(B, N, D)`, the side's own; mask: `(B, N)`.
             shared: `(B, M, D)`, what the other side drew from it (`f^s` of this side); shared_mask: `(B, M)`.
 
-        Returns: private feature `(B, D)`, importance `(B, N)` of (4), private tokens `(B, N, D)`, map `(B, H, N, N)` or None.
+        Returns: private feature `(B, D)`, importance `(B, N)` of (4), private tokens `(B, N, D)`, map `(B, H, N, N)`
+            or None.
         """
         similarity = self.similarity(tokens, shared, shared_mask)  # (B, N)
         # -inf, not 0: a padded token must take no share of the softmax.
@@ -160,7 +165,8 @@ class MdseModel(TwoTowers, MdsePreTrainedModel):
     ) -> MdseModelOutput:
         """
         Args:
-            input_ids, attention_mask, token_type_ids: `(B, T)`; pixel_values: `(B, 3, height, width)`. Either side may be None.
+            input_ids, attention_mask, token_type_ids: `(B, T)`; pixel_values: `(B, 3, height, width)`. Either side
+                may be None.
             text_present, image_present: `(B,)` bool, False where a post lacks that side.
             output_attentions, output_hidden_states, output_importance: also return those maps.
 
@@ -238,8 +244,8 @@ class MdseForImageTextClassification(MdsePreTrainedModel):
         """
         Args:
             labels: `(B,)` class indices, -100 for none; `(B, L)` of 0 and 1 for several labels a post.
-            text_labels, image_labels: the same, of the words alone and of the picture alone; where one is None or -100, the
-                post's label serves.
+            text_labels, image_labels: the same, of the words alone and of the picture alone; where one is None or
+                -100, the post's label serves.
             Others: see `MdseModel.forward`.
         """
         features = self.mdse(
@@ -299,7 +305,9 @@ def view_labels(of_view: Tensor | None, of_post: Tensor, present: Tensor) -> Ten
 
 
 def label_set_index(labels: Tensor) -> Tensor:
-    """Give rows with the same set of labels the same number: `(N, L)` of 0 and 1 -> `(N,)`, -100 for a row that holds -100."""
+    """Give rows with the same set of labels the same number: `(N, L)` of 0 and 1 -> `(N,)`, -100 for a row that
+    holds -100.
+    """
     same = (labels[:, None] == labels[None]).all(dim=-1)  # (N, N)
     first = same.to(torch.uint8).argmax(dim=-1)  # (N,) the first row that holds the same set
     return first.masked_fill((labels == IGNORED_LABEL).any(dim=-1), IGNORED_LABEL)

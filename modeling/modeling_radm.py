@@ -1,8 +1,8 @@
 """RADM: residual attention and deep cross-modal interaction (2024, doi 10.19734/j.issn.1001-3695.2024.07.0285).
 
-Two paths, one a modality, each attend to themselves and to the other one, layer by layer, with attention scores that run on
-through an adaptive gate; a self-fusion encoder then reads both sequences as one. The source gives no formula for the gate: the reading here
-is ours and stands in `docs/paper_index.md`.
+Two paths, one a modality, each attend to themselves and to the other one, layer by layer, with attention scores that
+run on through an adaptive gate; a self-fusion encoder then reads both sequences as one. The source gives no formula
+for the gate: the reading here is ours and stands in `docs/paper_index.md`.
 """
 
 import torch
@@ -60,8 +60,8 @@ class InteractionLayer(GradientCheckpointingLayer):
         """
         Args:
             text: `(B, T, D)`; image: `(B, P, D)`; text_mask: `(B, T)`; image_mask: `(B, P)`.
-            previous: residual scores of the layer before, one a map: text self, image self, text to image, image to text
-                (the last two only with `cross_modal`); four times None in the first layer.
+            previous: residual scores of the layer before, one a map: text self, image self, text to image, image to
+                text (the last two only with `cross_modal`); four times None in the first layer.
             with_maps: see `ResidualAttention.forward`.
 
         Returns: text `(B, T, D)`, image `(B, P, D)`, the residual scores and the traces, each in the same order.
@@ -136,7 +136,8 @@ class RadmModel(TwoTowers, RadmPreTrainedModel):
     ) -> RadmModelOutput:
         """
         Args:
-            input_ids, attention_mask, token_type_ids: `(B, T)`; pixel_values: `(B, 3, height, width)`. Either side may be None.
+            input_ids, attention_mask, token_type_ids: `(B, T)`; pixel_values: `(B, 3, height, width)`. Either side
+                may be None.
             text_present, image_present: `(B,)` bool, False where a post lacks that side.
             output_attentions, output_cross_scores, output_gates: also return those; attention is then written out.
             output_hidden_states: also return the tokens between the layers.
@@ -192,7 +193,9 @@ class RadmModel(TwoTowers, RadmPreTrainedModel):
 
 
 def join(text: Tensor, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Both sequences as one, `(B, T + P, D)`, and again as its two parts, so that a gradient reaches the joined one."""
+    """Both sequences as one, `(B, T + P, D)`, and again as its two parts, so that a gradient reaches the joined
+    one.
+    """
     joined = torch.cat([text, image], dim=1)
     return joined, joined[:, : text.shape[1]], joined[:, text.shape[1] :]
 
@@ -235,8 +238,8 @@ class RadmForImageTextClassification(RadmPreTrainedModel):
 class RadmForVisualQuestionAnswering(RadmPreTrainedModel):
     """RADM that answers a question about a picture: pre-training on VQA v2, `L` candidate answers (3,129).
 
-    `RadmForImageTextClassification.from_pretrained(folder, num_labels=3, ignore_mismatched_sizes=True)` takes all of its
-    checkpoint but the head.
+    `RadmForImageTextClassification.from_pretrained(folder, num_labels=3, ignore_mismatched_sizes=True)` takes all of
+    its checkpoint but the head.
     """
 
     def __init__(self, config: RadmConfig):

@@ -1,4 +1,6 @@
-"""What the models return. Shape letters: `B` posts, `T` text tokens, `P` image tokens, `D` fusion width, `H` heads, `L` labels."""
+"""What the models return. Shape letters: `B` posts, `T` text tokens, `P` image tokens, `D` fusion width, `H` heads,
+`L` labels.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +9,7 @@ from transformers.utils import ModelOutput
 
 
 def wanted_states(states: tuple[Tensor, ...], wanted: bool | list[int] | None) -> tuple[Tensor | None, ...] | None:
-    """Hidden states as `output_hidden_states` asks for them: none, all, or those of some indices and None for the rest."""
+    """Hidden states as `output_hidden_states` asks: none, all, or those of some indices and None for the rest."""
     if not wanted:
         return None
     if wanted is True:
@@ -24,8 +26,8 @@ class MdseModelOutput(ModelOutput):
         fused_embeds: `(B, D)`, `f` of (8).
         text_embeds: `(B, D)`, `f_z` of (7).
         image_embeds: `(B, D)`, `f_v` of (7).
-        hidden_states: on request, six at most: text tokens `z (B, T, D)`, image tokens `v (B, P, D)`, `f_v^s (B, T, D)`,
-            `f_z^s (B, P, D)` of (1), private image tokens `(B, P, D)` and private text tokens `(B, T, D)` of (6).
+        hidden_states: on request, six at most: text tokens `z (B, T, D)`, image tokens `v (B, P, D)`,
+            `f_v^s (B, T, D)`, `f_z^s (B, P, D)` of (1), private image tokens `(B, P, D)` and private text tokens `(B, T, D)` of (6).
         attentions: on request, the maps behind them: words over picture `(B, H, T, P)`, picture over words
             `(B, H, P, T)`, private image `(B, H, P, P)`, private text `(B, H, T, T)`.
         text_importance: on request, `(B, T)`, (4) for the words; sums to 1 over the valid tokens.
@@ -74,13 +76,16 @@ class RadmModelOutput(ModelOutput):
         text_embeds: `(B, D)`, the text [CLS] after the self-fusion encoder.
         image_embeds: `(B, D)`, the image [CLS] (mean of the cells for a tower without one) after the same.
         last_hidden_state: `(B, T + P, D)`, both sequences after the self-fusion encoder.
-        hidden_states: on request, `(B, T + P, D)` before the first layer and after each of the interaction and fusion layers.
-        attentions: on request; for each interaction layer text self `(B, H, T, T)`, image self `(B, H, P, P)`, text to image
-            `(B, H, T, P)`, image to text `(B, H, P, T)` (the last two only with `cross_modal`), then `(B, H, T+P, T+P)` for each
-            fusion layer.
+        hidden_states: on request, `(B, T + P, D)` before the first layer and after each of the interaction and
+            fusion layers.
+        attentions: on request; for each interaction layer text self `(B, H, T, T)`, image self `(B, H, P, P)`, text
+            to image
+            `(B, H, T, P)`, image to text `(B, H, P, T)` (the last two only with `cross_modal`), then `(B, H, T+P,
+            T+P)` for each fusion layer.
         cross_scores: on request; for each interaction layer the pair of unmasked residual scores text to image
             `(B, H, T, P)` and image to text `(B, H, P, T)`.
-        gates: on request; for each gated attention, in the order of `attentions`, `(B, H, Q)`. A stack's first layer has none.
+        gates: on request; for each gated attention, in the order of `attentions`, `(B, H, Q)`. A stack's first layer
+            has none.
     """
 
     fused_embeds: FloatTensor | None = None

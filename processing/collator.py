@@ -16,14 +16,16 @@ class ImageTextCollator:
         -> {"input_ids": (2, 8), "attention_mask": (2, 8), "pixel_values": (2, 3, 224, 224),
             "text_present": [True, False], "image_present": [True, True], "labels": [2, 0]}
 
-    The keys are the same for every batch, whatever its rows lack: a model then runs both towers in each process of a distributed run.
+    The keys are the same for every batch, whatever its rows lack: a model then runs both towers in each process of a
+        distributed run.
 
     Args:
         processor: makes the tensors.
         pad_to_multiple_of: lengths of texts are rounded up to a multiple of it; None for the longest text.
         num_labels: `L`, for rows with a list of labels, which become a row of 0 and 1.
 
-    A row may have `text_label` and `image_label` beside `label`, each a class index, a list of them, or None for none (-100), and `target`.
+    A row may have `text_label` and `image_label` beside `label`, each a class index, a list of them, or None for
+    none (-100), and `target`.
     """
 
     processor: ImageTextProcessor

@@ -14,13 +14,14 @@ SIXTEEN_TO_EIGHT_BITS = 257
 def open_picture(picture) -> Image.Image:
     """Open a picture and bring it to RGB.
 
-    The rotation of its EXIF data is carried out, of an animation the first frame is taken, what is transparent shows white, and 16 bits
-    a channel are scaled to 8.
+    The rotation of its EXIF data is carried out, of an animation the first frame is taken, what is transparent shows
+    white, and 16 bits a channel are scaled to 8.
 
     Args:
-        picture: path, bytes of a file, `{"bytes": ..., "path": ...}` as `datasets` gives it, PIL image, or array (NumPy or torch) of shape
-            `(height, width)`, `(height, width, 1 | 3 | 4)` or `(1 | 3 | 4, height, width)`; whole numbers from 0 to 255, or floats
-            from 0 to 1.
+        picture: path, bytes of a file, `{"bytes": ..., "path": ...}` as `datasets` gives it, PIL image, or array
+            (NumPy or torch) of shape
+            `(height, width)`, `(height, width, 1 | 3 | 4)` or `(1 | 3 | 4, height, width)`; whole numbers from 0 to
+            255, or floats from 0 to 1.
 
     Raises:
         ValueError: in one sentence, if it cannot be read. An address on the web is never fetched.

@@ -24,7 +24,8 @@ TARGET = "$T$"
 class ImageTextProcessor(ProcessorMixin):
     """Words and pictures to what the models read; training, scoring and serving all take this road.
 
-    A side that is None is missing, and so is a text of which cleaning leaves nothing: its row is False in `text_present` or
+    A side that is None is missing, and so is a text of which cleaning leaves nothing: its row is False in
+        `text_present` or
     `image_present`, and what stands in the row is not read.
 
     Args:
@@ -34,7 +35,7 @@ class ImageTextProcessor(ProcessorMixin):
     """
 
     # Tokens, special ones and target included; a tokenizer with a max_length of its own (`from_encoders`) keeps that.
-    text_kwargs = {"padding": True, "truncation": True, "max_length": 128}  # noqa: RUF012
+    text_kwargs = {"padding": True, "truncation": True, "max_length": 128}
 
     def __init__(self, image_processor=None, tokenizer=None, clean_text=True, **kwargs):
         self.clean_text = clean_text
@@ -46,11 +47,12 @@ class ImageTextProcessor(ProcessorMixin):
     ) -> "ImageTextProcessor":
         """The tokenizer of a text encoder and the image processor of a vision model, as one.
 
-        Both sides of a picture are resized to the size that the vision model reads (224 unless it says otherwise); nothing is
-        cropped. Mean, standard deviation and interpolation are the vision model's own.
+        Both sides of a picture are resized to the size that the vision model reads (224 unless it says otherwise);
+        nothing is cropped. Mean, standard deviation and interpolation are the vision model's own.
 
         Args:
-            text, image: Hub names or folders. None for a side that a baseline does not read; a stand-in then fills that side.
+            text, image: Hub names or folders. None for a side that a baseline does not read; a stand-in then fills
+                that side.
             clean_text: see the class.
             max_length: tokens at most, special ones and target included; > 0.
 
@@ -74,14 +76,17 @@ class ImageTextProcessor(ProcessorMixin):
         """One post or many to a batch.
 
         Args:
-            images: one picture or a list: path, bytes, PIL image, array, `{"bytes", "path"}`; None where a post has none.
+            images: one picture or a list: path, bytes, PIL image, array, `{"bytes", "path"}`; None where a post has
+                none.
             text: one text or a list; None where a post has none.
-            target: one target or a list: it takes the place of `$T$` in the text and stands as the second segment; None for none.
+            target: one target or a list: it takes the place of `$T$` in the text and stands as the second segment;
+                None for none.
             kwargs: those of the tokenizer and of the image processor, such as `return_tensors="pt"`.
 
-        Returns: `input_ids`, `attention_mask`, where the tokenizer makes them `token_type_ids` `(B, T)`, `pixel_values`
-            `(B, 3, height, width)`, `text_present` and `image_present` `(B,)`. If no post of the call has a text (a picture), the tensors of that
-            side are left out.
+        Returns: `input_ids`, `attention_mask`, where the tokenizer makes them `token_type_ids` `(B, T)`,
+            `pixel_values`
+            `(B, 3, height, width)`, `text_present` and `image_present` `(B,)`. If no post of the call has a text (a
+            picture), the tensors of that side are left out.
 
         Raises:
             ValueError: if nothing is given, lengths differ, a value has the wrong type, or a picture cannot be read.

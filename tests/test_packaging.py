@@ -40,7 +40,9 @@ def test_wheel_holds_every_module_and_nothing_else(wheel):
 
 
 def test_wheel_works_in_an_empty_environment_without_the_checkout(wheel, tmp_path):
-    """A fresh environment that sees the installed dependencies and the wheel, but not the editable install of the checkout."""
+    """A fresh environment that sees the installed dependencies and the wheel, but not the editable install of the
+    checkout.
+    """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
     python = tmp_path / "env" / "bin" / "python"
     site = next((tmp_path / "env" / "lib").glob("python*")) / "site-packages"
@@ -71,6 +73,7 @@ def test_a_checkout_works_as_it_stands(command):
         code = "import runpy, sys; sys.argv = ['duosent', '--help']; runpy.run_module('duosent', run_name='__main__')"
     else:
         code = command[1]
-    paths = f"import sys; sys.path = [{str(ROOT)!r}, *[p for p in sys.path if 'site-packages' not in p], *{dependencies!r}]\n"
+    rest = "*[p for p in sys.path if 'site-packages' not in p]"
+    paths = f"import sys; sys.path = [{str(ROOT)!r}, {rest}, *{dependencies!r}]\n"
     result = subprocess.run([sys.executable, "-S", "-c", paths + code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -38,7 +38,9 @@ def load_checkpoint(checkpoint: str) -> tuple[PreTrainedModel, ImageTextProcesso
 
 
 def _may_be_hub_name(name: str) -> bool:
-    """`owner/name` with no local folder `owner`: a mistyped path is told at once, not after the Hub was asked in vain."""
+    """`owner/name` with no local folder `owner`: a mistyped path is told at once, not after the Hub was asked in
+    vain.
+    """
     return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) is not None and not Path(name).parent.is_dir()
 
 

@@ -45,6 +45,17 @@ MODELS = {
     "concat": BaselineForImageTextClassification,
 }
 
+# What an evaluation gives as plain numbers; micro_f1 only where a post may have several labels.
+FIGURES = (
+    "accuracy",
+    "macro_f1",
+    "micro_f1",
+    "weighted_f1",
+    "loss",
+    "classification_loss",
+    "contrastive_loss",
+)
+
 
 def train(
     model: str,
@@ -95,6 +106,7 @@ def train(
     }
     check_config(model, options["config"])
     text_encoder, image_encoder = _encoders(model, text_encoder, image_encoder)
+    _check_metric(args.metric_for_best_model)
     output_dir = Path(args.output_dir)
     resume = resume_folder(args)
     check_output_dir(output_dir, overwrite or resume is not None)
@@ -208,6 +220,12 @@ def _encoders(model: str, text_encoder: str | None, image_encoder: str | None) -
     if image_encoder is None and model != "text":
         raise CallError(f"image_encoder must be given for model {model}.")
     return None if model == "image" else text_encoder, None if model == "text" else image_encoder
+
+
+def _check_metric(name: str | None) -> None:
+    """Trainer would miss a misspelt metric only after the first epoch."""
+    if name is not None and name.removeprefix("eval_") not in FIGURES:
+        raise CallError(f"metric_for_best_model must be one of {', '.join(FIGURES)}, got {name!r}.")
 
 
 def _load_pairs(data: str, columns: dict) -> DatasetDict:

@@ -1,7 +1,8 @@
 """Run transformers' own common tests against the classes of duosent.
 
-They are part of the source distribution of transformers, not of its wheel: it is fetched from the package index in the version that is
-installed, unpacked under `.venv/`, and the folders that it lacks are filled with the empty stand-ins beside this file.
+They are part of the source distribution of transformers, not of its wheel: it is fetched from the package index in
+the version that is installed, unpacked under `.venv/`, and the folders that it lacks are filled with the empty
+stand-ins beside this file.
 Prints what passed, what failed, and each reason for which something was skipped.
 """
 

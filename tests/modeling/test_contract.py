@@ -140,7 +140,7 @@ class ModelContract:
                 if isinstance(getattr(module, "dropout_prob", None), float):
                     module.dropout_prob = 0.0
             if checkpointing:
-                model.gradient_checkpointing_enable()
+                model.activation_checkpointing_enable()
             model(**batch).loss.backward()
             gradients.append([parameter.grad for parameter in model.parameters()])
         for plain, checkpointed in zip(*gradients, strict=True):

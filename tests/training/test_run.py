@@ -165,6 +165,12 @@ def test_wrong_calls_are_one_sentence_before_any_work(data, text_encoder_dir, tm
             lambda: train("mdse", data, args, config={"hidden_size": 10}),
             "hidden_size must be a multiple of num_attention_heads, got hidden_size=10 and num_attention_heads=8.",
         ),
+        (
+            lambda: train(
+                "text", data, arguments(tmp_path / "out", metric_for_best_model="f1"), text_encoder=text_encoder_dir
+            ),
+            "metric_for_best_model must be one of accuracy, macro_f1,",
+        ),
         (lambda: train("radm", data, args, config={"hiden_size": 8}), "did you mean hidden_size?"),
         (
             lambda: train("text", data, args, text_encoder=text_encoder_dir, columns={"label_column": "mood"}),
@@ -210,3 +216,16 @@ def test_an_output_folder_that_is_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CallError, match="is a file"):
         check_output_dir(tmp_path / "file", may_be_used=True)
+
+
+def test_several_labels_a_post(text_encoder_dir, tmp_path):
+    rows = [{"text": "good sun", "label": ["glad", "warm"]}, {"text": "bad rain", "label": []}] * 3
+    file = tmp_path / "train.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "validation.jsonl").write_text(file.read_text())
+    figures = train("text", str(tmp_path), arguments(tmp_path / "run"), text_encoder=text_encoder_dir)
+    assert figures["labels"] == ["glad", "warm"] and 0 <= figures["micro_f1"] <= 1
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["problem_type"] == "multi_label_classification"
+    again = evaluate(str(tmp_path / "run"), str(tmp_path), "validation", use_cpu=True)
+    assert again["confusion"] == figures["confusion"]

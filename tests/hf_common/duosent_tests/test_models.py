@@ -40,7 +40,9 @@ def full_config(fields: dict) -> dict:
 
 
 class TowerTester:
-    """What a tower of the tested models has: the common tests compare with it what `get_text_features` and `get_image_features` give."""
+    """What a tower of the tested models has: the common tests compare with it what `get_text_features` and
+    `get_image_features` give.
+    """
 
     def __init__(self, inputs: dict):
         self.inputs = inputs
@@ -161,7 +163,7 @@ class MdseTest(CommonTests, unittest.TestCase):
 
 class RadmTest(CommonTests, unittest.TestCase):
     config_class = duosent.RadmConfig
-    config = {"num_interaction_layers": 2, "num_fusion_layers": 2}  # noqa: RUF012
+    config = {"num_interaction_layers": 2, "num_fusion_layers": 2}
     all_model_classes = (
         duosent.RadmModel,
         duosent.RadmForImageTextClassification,
@@ -182,7 +184,7 @@ class RadmTest(CommonTests, unittest.TestCase):
 
 class BaselineTest(CommonTests, unittest.TestCase):
     config_class = duosent.BaselineConfig
-    config_inputs = {"text_config": full_config(TEXT)}  # noqa: RUF012
+    config_inputs = {"text_config": full_config(TEXT)}
     all_model_classes = (duosent.BaselineForImageTextClassification,)
     has_attentions = False
 

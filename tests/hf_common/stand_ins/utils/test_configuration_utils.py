@@ -1,4 +1,6 @@
-"""Stand-in: the source distribution lacks this folder. The common fields of a config, each with a value that is not its default."""
+"""Stand-in: the source distribution lacks this folder. The common fields of a config, each with a value that is not
+its default.
+"""
 
 config_common_kwargs = {
     "return_dict": False,

@@ -91,7 +91,7 @@ def _arguments(run: Path, seed: int) -> ImageTextTrainingArguments:
         learning_rate=1e-3,
         text_learning_rate=None,
         image_learning_rate=None,
-        num_train_epochs=8,
+        num_train_epochs=10,
         seed=seed,
     )
 

@@ -248,7 +248,7 @@ def _label_fields(rows: Dataset) -> dict:
     return {
         "id2label": dict(enumerate(names)),
         "label2id": {name: index for index, name in enumerate(names)},
-        "problem_type": "multi_label_classification" if several else "single_label_classification",
+        "problem_type": "single_label_classification" if several else "single_label_classification",
     }
 
 

@@ -1,9 +1,10 @@
 """Configuration of the baselines: words only, picture only, or both towers side by side."""
 
-from duosent.configuration.configuration_image_text import ImageTextConfig
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
 from transformers.configuration_utils import SubConfigSpec
+
+from duosent.configuration.configuration_image_text import ImageTextConfig
 
 
 @strict

@@ -1,7 +1,8 @@
 """Configuration of MDSE, the modality-dependent sentiment exploring network (ICASSP 2024)."""
 
-from duosent.configuration.configuration_image_text import ImageTextConfig
 from huggingface_hub.dataclasses import strict
+
+from duosent.configuration.configuration_image_text import ImageTextConfig
 
 CONTRASTIVE_VIEWS = ("image", "text", "fused")
 

@@ -1,7 +1,8 @@
 """Configuration of RADM, the residual-attention cross-modal deep interaction model (2024)."""
 
-from duosent.configuration.configuration_image_text import ImageTextConfig
 from huggingface_hub.dataclasses import strict
+
+from duosent.configuration.configuration_image_text import ImageTextConfig
 
 
 @strict

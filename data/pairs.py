@@ -9,8 +9,9 @@ from pathlib import Path
 import PIL.Image
 import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo, Features, Image, List, Value
-from duosent.data.reading import FILE_NAME, FOLDER, ORIGIN, DataError, read_splits
 from tqdm import tqdm
+
+from duosent.data.reading import FILE_NAME, FOLDER, ORIGIN, DataError, read_splits
 
 # Checking opens each picture: with more rows than this a bar shows how far it is.
 ROWS_BEFORE_A_BAR = 2000

@@ -13,10 +13,9 @@ After `duosent demo` it runs without network:
 
 import argparse
 
-from duosent.training.run import train
-
 import duosent  # noqa: F401  (makes the models known to transformers)
 from duosent import ImageTextTrainingArguments
+from duosent.training.run import train
 
 
 def main(options: argparse.Namespace) -> None:

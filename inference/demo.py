@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from datasets import Dataset
+
 from duosent.data.demo_posts import make_demo_encoders, make_demo_posts
 from duosent.data.pairs import load_pairs
 from duosent.inference.scoring import predict_table

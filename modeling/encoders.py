@@ -3,12 +3,13 @@
 import inspect
 
 import torch
-from duosent.modeling.pooling import masked_mean
 from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, PreTrainedModel, TimmWrapperConfig
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import can_return_tuple
+
+from duosent.modeling.pooling import masked_mean
 
 # Tokens in front of the patches, as vision models name their parameters.
 PREFIX_TOKENS = ("cls_token", "class_embedding", "distillation_token", "dist_token", "register_tokens", "reg_token")

@@ -1,14 +1,15 @@
 """Baselines: words only, picture only, or both towers side by side, under the classifier of MDSE."""
 
 import torch
+from torch import Tensor
+from transformers.utils import can_return_tuple
+
 from duosent.configuration.configuration_baselines import BaselineConfig
 from duosent.modeling.classifier import Classifier
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers, vision_width
 from duosent.modeling.losses import classification_loss
 from duosent.modeling.outputs import BaselineOutput
 from duosent.modeling.pooling import masked_mean
-from torch import Tensor
-from transformers.utils import can_return_tuple
 
 
 class BaselineForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):

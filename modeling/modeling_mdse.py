@@ -6,6 +6,11 @@ brackets are the paper's equations; `docs/paper_index.md` lists every place wher
 """
 
 import torch
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.utils import can_return_tuple
+
 from duosent.configuration.configuration_mdse import MdseConfig
 from duosent.modeling.attention import FeedForward, MultiHeadAttention
 from duosent.modeling.classifier import Classifier
@@ -13,10 +18,6 @@ from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
 from duosent.modeling.losses import IGNORED_LABEL, classification_loss, modality_agnostic_contrastive_loss
 from duosent.modeling.outputs import MdseModelOutput, MdseOutput, wanted_states
 from duosent.modeling.pooling import masked_mean
-from torch import Tensor, nn
-from transformers.activations import ACT2FN
-from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.utils import can_return_tuple
 
 
 class AttentionBlock(GradientCheckpointingLayer):

@@ -6,6 +6,11 @@ for the gate: the reading here is ours and stands in `docs/paper_index.md`.
 """
 
 import torch
+from torch import Tensor, nn
+from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.utils import can_return_tuple
+
 from duosent.configuration.configuration_radm import RadmConfig
 from duosent.modeling.attention import FeedForward
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
@@ -13,10 +18,6 @@ from duosent.modeling.losses import answer_loss, classification_loss
 from duosent.modeling.outputs import RadmModelOutput, RadmOutput, wanted_states
 from duosent.modeling.pooling import masked_mean
 from duosent.modeling.residual_attention import AddedScores, GatedScores, OwnScores, ResidualAttention
-from torch import Tensor, nn
-from transformers import initialization as init
-from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.utils import can_return_tuple
 
 
 def build_combination(config: RadmConfig, layer: int) -> nn.Module:

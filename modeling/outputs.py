@@ -27,7 +27,8 @@ class MdseModelOutput(ModelOutput):
         text_embeds: `(B, D)`, `f_z` of (7).
         image_embeds: `(B, D)`, `f_v` of (7).
         hidden_states: on request, six at most: text tokens `z (B, T, D)`, image tokens `v (B, P, D)`,
-            `f_v^s (B, T, D)`, `f_z^s (B, P, D)` of (1), private image tokens `(B, P, D)` and private text tokens `(B, T, D)` of (6).
+            `f_v^s (B, T, D)`, `f_z^s (B, P, D)` of (1), private image tokens `(B, P, D)` and private text tokens
+            `(B, T, D)` of (6).
         attentions: on request, the maps behind them: words over picture `(B, H, T, P)`, picture over words
             `(B, H, P, T)`, private image `(B, H, P, P)`, private text `(B, H, T, T)`.
         text_importance: on request, `(B, T)`, (4) for the words; sums to 1 over the valid tokens.

@@ -11,8 +11,9 @@ values and gradients.
 from typing import NamedTuple
 
 import torch
-from duosent.modeling.attention import additive_mask, attend, split_heads
 from torch import Tensor, nn
+
+from duosent.modeling.attention import additive_mask, attend, split_heads
 
 # Below this product of norms two rows of scores count as having no direction in common.
 COSINE_EPS = 1e-20

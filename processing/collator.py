@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+
 from duosent.processing.processing_image_text import ImageTextProcessor
 
 IGNORED_LABEL = -100

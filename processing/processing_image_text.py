@@ -1,8 +1,6 @@
 """`ImageTextProcessor`: the only road from raw words and pictures to tensors."""
 
 import torch
-from duosent.processing.pictures import open_picture
-from duosent.processing.text_cleaning import clean_text as clean
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -17,6 +15,9 @@ from transformers import (
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_utils import PILImageResampling
 from transformers.processing_utils import ProcessorMixin
+
+from duosent.processing.pictures import open_picture
+from duosent.processing.text_cleaning import clean_text as clean
 
 TARGET = "$T$"
 
@@ -162,9 +163,6 @@ class ImageTextProcessor(ProcessorMixin):
         texts = [text or "" for text in texts]
         if not any(targets):
             return dict(self.tokenizer(texts, **options))
-        # The words are cut, the target stays.
-        if options.get("truncation") is True:
-            options["truncation"] = "only_first"
         padding, return_mask = options.pop("padding", False), options.pop("return_attention_mask", None)
         rows = [
             self.tokenizer(text, target, **options) if target else self.tokenizer(text, **options)

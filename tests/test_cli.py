@@ -8,13 +8,13 @@ import time
 
 import pyarrow.parquet as pq
 import pytest
-from duosent.configuration.configuration_baselines import BaselineConfig
-from duosent.configuration.configuration_mdse import MdseConfig
-from duosent.configuration.configuration_radm import RadmConfig
 from PIL import Image
 
 from duosent import __version__
 from duosent.cli import COMMANDS, LATER, main
+from duosent.configuration.configuration_baselines import BaselineConfig
+from duosent.configuration.configuration_mdse import MdseConfig
+from duosent.configuration.configuration_radm import RadmConfig
 from duosent.parsing import CommandParser
 from duosent.train_flags import TOWER_FIELDS, config_fields, read_train_flags
 

@@ -5,11 +5,12 @@ import os
 import re
 from pathlib import Path
 
-from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
-from duosent.processing.processing_image_text import ImageTextProcessor
 from transformers import AutoConfig, PreTrainedModel
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
+
+from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
+from duosent.processing.processing_image_text import ImageTextProcessor
 
 RUN_FILE = "run.json"
 
@@ -25,7 +26,7 @@ def load_checkpoint(checkpoint: str) -> tuple[PreTrainedModel, ImageTextProcesso
         CallError: if there is no such checkpoint, or it is not one of this package's.
     """
     missing = f"{checkpoint} is neither a folder with a checkpoint nor a model that the Hub gives."
-    if not Path(checkpoint).is_dir() and not _may_be_hub_name(str(checkpoint)):
+    if not Path(checkpoint).is_dir() and ("/" not in str(checkpoint) or not may_be_hub_name(str(checkpoint))):
         raise CallError(missing)
     try:
         config = AutoConfig.from_pretrained(checkpoint)
@@ -37,11 +38,13 @@ def load_checkpoint(checkpoint: str) -> tuple[PreTrainedModel, ImageTextProcesso
     return model, ImageTextProcessor.from_pretrained(checkpoint)
 
 
-def _may_be_hub_name(name: str) -> bool:
-    """`owner/name` with no local folder `owner`: a mistyped path is told at once, not after the Hub was asked in
-    vain.
+def may_be_hub_name(name: str) -> bool:
+    """`name`, or `owner/name` with no local folder `owner`.
+
+    So a mistyped path is told at once, not after the Hub was asked in vain.
     """
-    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) is not None and not Path(name).parent.is_dir()
+    owner = name.partition("/")[0]
+    return re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", name) is not None and not ("/" in name and Path(owner).is_dir())
 
 
 def label_names(config) -> list[str]:
@@ -97,6 +100,7 @@ __all__ = [
     "check_output_dir",
     "label_names",
     "load_checkpoint",
+    "may_be_hub_name",
     "read_run",
     "resume_folder",
     "write_json",

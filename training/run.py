@@ -9,6 +9,11 @@ from pathlib import Path
 import torch
 import transformers
 from datasets import ClassLabel, Dataset, DatasetDict
+from huggingface_hub.errors import StrictDataclassError
+from transformers import PrinterCallback, ProgressCallback, set_seed
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import IntervalStrategy
+
 from duosent.data.fingerprint import fingerprint
 from duosent.data.pairs import load_pairs
 from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
@@ -23,6 +28,7 @@ from duosent.training.checkpoints import (
     check_output_dir,
     label_names,
     load_checkpoint,
+    may_be_hub_name,
     read_run,
     resume_folder,
     write_json,
@@ -30,10 +36,6 @@ from duosent.training.checkpoints import (
 from duosent.training.metrics import score_answers
 from duosent.training.progress import RunProgress
 from duosent.training.trainer import ImageTextTrainer
-from huggingface_hub.errors import StrictDataclassError
-from transformers import PrinterCallback, ProgressCallback, set_seed
-from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import IntervalStrategy
 
 logger = logging.getLogger(__name__)
 
@@ -118,9 +120,13 @@ def train(
         args.eval_strategy, args.load_best_model_at_end = IntervalStrategy.NO, False
 
     set_seed(args.seed)  # before the new weights are drawn
-    processor = ImageTextProcessor.from_encoders(text_encoder, image_encoder, **options["processing"])
     fields = {**_label_fields(splits["train"]), **options["config"]}
-    network = MODELS[model].from_encoders(text_encoder, image_encoder, **fields)
+    try:
+        processor = ImageTextProcessor.from_encoders(text_encoder, image_encoder, **options["processing"])
+        network = MODELS[model].from_encoders(text_encoder, image_encoder, **fields)
+    except (OSError, ValueError) as error:
+        names = " and ".join(name for name in (text_encoder, image_encoder) if name is not None)
+        raise CallError(f"{names} cannot be loaded: {' '.join(str(error).split())}") from error
     if resume is None:
         for state in output_dir.glob(f"checkpoint-*/{TRAINER_STATE_NAME}"):
             shutil.rmtree(state.parent, ignore_errors=True)  # another process may be at it too
@@ -215,11 +221,16 @@ def check_config(model: str, fields: dict) -> None:
 
 def _encoders(model: str, text_encoder: str | None, image_encoder: str | None) -> tuple[str | None, str | None]:
     """The encoders that the model reads, None for a side that it does not."""
-    if text_encoder is None and model != "image":
-        raise CallError(f"text_encoder must be given for model {model}.")
-    if image_encoder is None and model != "text":
-        raise CallError(f"image_encoder must be given for model {model}.")
-    return None if model == "image" else text_encoder, None if model == "text" else image_encoder
+    unread = {"text": "image_encoder", "image": "text_encoder"}.get(model)
+    encoders = {"text_encoder": text_encoder, "image_encoder": image_encoder}
+    for option, name in encoders.items():
+        if option == unread:
+            continue
+        if name is None:
+            raise CallError(f"{option} must be given for model {model}.")
+        if not Path(name).is_dir() and not may_be_hub_name(str(name)):
+            raise CallError(f"{option} {name} is neither a folder nor a name on the Hub.")
+    return tuple(None if option == unread else name for option, name in encoders.items())
 
 
 def _check_metric(name: str | None) -> None:
@@ -248,7 +259,7 @@ def _label_fields(rows: Dataset) -> dict:
     return {
         "id2label": dict(enumerate(names)),
         "label2id": {name: index for index, name in enumerate(names)},
-        "problem_type": "single_label_classification" if several else "single_label_classification",
+        "problem_type": "multi_label_classification" if several else "single_label_classification",
     }
 
 

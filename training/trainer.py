@@ -3,11 +3,12 @@
 from collections import defaultdict
 
 import torch
-from duosent.training.arguments import ImageTextTrainingArguments
-from duosent.training.metrics import compute_metrics_for
 from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, Trainer
 from transformers.trainer_pt_utils import nested_gather
+
+from duosent.training.arguments import ImageTextTrainingArguments
+from duosent.training.metrics import compute_metrics_for
 
 TOWERS = {"text_model": "text_learning_rate", "vision_model": "image_learning_rate"}
 

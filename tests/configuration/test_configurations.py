@@ -60,6 +60,8 @@ def test_saving_loses_nothing(config_class, fields, tmp_path):
     config.save_pretrained(tmp_path)
     again = config_class.from_pretrained(tmp_path)
     assert again.to_dict() == config.to_dict()
+    if "contrastive_views" in fields:
+        assert config.contrastive_views == again.contrastive_views == ("image", "text")
     assert type(again.text_config) is type(config.text_config)
     saved = json.loads((tmp_path / "config.json").read_text())
     assert saved["model_type"] == config_class.model_type

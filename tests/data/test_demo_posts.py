@@ -5,6 +5,9 @@ from collections import Counter, defaultdict
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+
 from duosent.data.demo_posts import (
     DRAWINGS,
     RECIPES,
@@ -16,8 +19,6 @@ from duosent.data.demo_posts import (
     train_demo_tokenizer,
 )
 from duosent.data.pairs import load_pairs
-from PIL import Image
-from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 SPLITS = {"train": 80, "validation": 20, "test": 40}
 

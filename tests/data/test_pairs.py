@@ -5,9 +5,10 @@ import json
 
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
+from PIL import Image as Pictures
+
 from duosent.data.fingerprint import fingerprint
 from duosent.data.pairs import load_pairs
-from PIL import Image as Pictures
 
 
 def png(colour=(255, 0, 0)):

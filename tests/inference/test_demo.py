@@ -5,13 +5,13 @@ import json
 import shlex
 from pathlib import Path
 
-import duosent.inference.demo as demo
 import pyarrow.parquet as pq
 import pytest
+
+import duosent.inference.demo as demo
+from duosent.cli import main
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import CallError
-
-from duosent.cli import main
 
 
 @pytest.fixture

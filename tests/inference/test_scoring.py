@@ -6,11 +6,11 @@ import json
 import pyarrow.parquet as pq
 import pytest
 import torch
-from duosent.inference.scoring import predict, predict_table
-from duosent.training.checkpoints import CallError
 from PIL import Image
 
 from duosent import BaselineForImageTextClassification, MdseForImageTextClassification
+from duosent.inference.scoring import predict, predict_table
+from duosent.training.checkpoints import CallError
 
 LABELS = {0: "negative", 1: "neutral", 2: "positive"}
 SMALL = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
@@ -73,8 +73,9 @@ def test_one_side_is_enough_and_matters(checkpoint, picture):
         predict(checkpoint, text="   ")
 
 
-def test_a_table_answers_or_rejects_every_row(checkpoint, posts, picture, tmp_path):
-    result = predict_table(checkpoint, posts, str(tmp_path), batch_size=2)
+@pytest.mark.parametrize("batch_size", [2, 5])
+def test_a_table_answers_or_rejects_every_row(checkpoint, posts, picture, tmp_path, batch_size):
+    result = predict_table(checkpoint, posts, str(tmp_path), batch_size=batch_size)
     answered = pq.read_table(tmp_path / "predictions.parquet").to_pylist()
     rejected = pq.read_table(tmp_path / "rejected.parquet").to_pylist()
     assert (result["n"], result["rejected"]) == (3, 2)
@@ -105,12 +106,12 @@ def test_several_labels_a_post(text_encoder_dir, image_encoder_dir, processor, p
     )
     with torch.no_grad():
         model.classifier.output.weight.zero_()
-        model.classifier.output.bias.copy_(torch.tensor([2.0, -2.0, 1.0]))
+        model.classifier.output.bias.copy_(torch.tensor([2.0, -0.5, 0.5]))
     model.save_pretrained(tmp_path / "model")
     processor.save_pretrained(tmp_path / "model")
     answer = predict(str(tmp_path / "model"), "good")
     assert answer["label"] == ["negative", "positive"]
-    assert answer["scores"] == pytest.approx({"negative": 0.8808, "neutral": 0.1192, "positive": 0.7311}, abs=1e-4)
+    assert answer["scores"] == pytest.approx({"negative": 0.8808, "neutral": 0.3775, "positive": 0.6225}, abs=1e-4)
     predict_table(str(tmp_path / "model"), posts, str(tmp_path / "out"))
     assert pq.read_table(tmp_path / "out" / "predictions.parquet")["label"][0].as_py() == ["negative", "positive"]
 

@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
-from duosent.modeling.losses import answer_loss, classification_loss, modality_agnostic_contrastive_loss
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
+
+from duosent.modeling.losses import answer_loss, classification_loss, modality_agnostic_contrastive_loss
 
 
 def cosine(a, b):

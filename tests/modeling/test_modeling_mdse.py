@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from duosent.modeling.losses import modality_agnostic_contrastive_loss
 from tiny import build, make_batch
 from torch.testing import assert_close
 from transformers import ResNetConfig, SwinConfig, TimmWrapperConfig
 
 from duosent import MdseConfig, MdseForImageTextClassification, MdseModel
+from duosent.modeling.losses import modality_agnostic_contrastive_loss
 
 WAYS = [("sum", "softmax"), ("sum", "max"), ("mean", "softmax"), ("mean", "max")]
 

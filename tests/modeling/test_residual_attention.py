@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
-from duosent.configuration.configuration_radm import RadmConfig
-from duosent.modeling.modeling_radm import build_combination
-from duosent.modeling.residual_attention import ResidualAttention
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
+
+from duosent.configuration.configuration_radm import RadmConfig
+from duosent.modeling.modeling_radm import build_combination
+from duosent.modeling.residual_attention import ResidualAttention
 
 H, D, Q, K, B = 2, 8, 3, 5, 2
 

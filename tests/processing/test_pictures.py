@@ -5,8 +5,9 @@ import io
 import numpy as np
 import pytest
 import torch
-from duosent.processing.pictures import open_picture
 from PIL import Image
+
+from duosent.processing.pictures import open_picture
 
 
 def pixel(picture, at=(0, 0)):

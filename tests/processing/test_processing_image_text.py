@@ -82,6 +82,9 @@ def test_a_long_text_is_cut_and_the_target_stays(processor, tokenizer):
     batch = processor(text=text, target="my cat", max_length=12, return_tensors="pt")
     tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][0])
     assert len(tokens) == 12 and tokens[-4:] == ["[SEP]", "my", "cat", "[SEP]"]
+    # A target longer than the limit is cut too.
+    long = processor(text="good $T$", target="cat " * 40, max_length=12, return_tensors="pt")
+    assert long["input_ids"].shape == (1, 12)
     # Without max_length: 128, but never more than the tokenizer's own limit, 64 here.
     assert processor(text=text, return_tensors="pt")["input_ids"].shape == (1, 64)
 

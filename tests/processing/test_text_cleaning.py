@@ -1,9 +1,10 @@
 """Cleaning of tweets: what goes, what stays, and that twice is once."""
 
 import pytest
-from duosent.processing.text_cleaning import clean_text
 from hypothesis import example, given
 from hypothesis import strategies as st
+
+from duosent.processing.text_cleaning import clean_text
 
 PIECES = st.sampled_from(
     [

@@ -3,11 +3,12 @@
 import evaluate
 import numpy as np
 import pytest
-from duosent.training.metrics import ImageTextMetrics, answers, compute_metrics_for, score_answers
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import classification_report
 from transformers import BertConfig
+
+from duosent.training.metrics import ImageTextMetrics, answers, compute_metrics_for, score_answers
 
 LABELS = ["negative", "neutral", "positive"]
 # true    neg neg neg neu pos        counted by hand: negative: 2 of 3 found, 2 of 2 answers right

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from transformers import AutoModelForSequenceClassification
+
 from duosent.processing.processing_image_text import ImageTextProcessor
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import check_output_dir, resume_folder
 from duosent.training.run import CallError, check_config, evaluate, train
-from transformers import AutoModelForSequenceClassification
 
 SMALL = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
 
@@ -160,6 +161,14 @@ def test_wrong_calls_are_one_sentence_before_any_work(data, text_encoder_dir, tm
     for call, message in [
         (lambda: train("bert", data, args), "model must be one of mdse, radm, text, image, concat, got 'bert'."),
         (lambda: train("mdse", data, args), "text_encoder must be given for model mdse."),
+        (
+            lambda: train("text", data, args, text_encoder="/no/encoder"),
+            "text_encoder /no/encoder is neither a folder",
+        ),
+        (
+            lambda: train("text", data, args, text_encoder=data, columns={"label_column": "sentiment"}),
+            f"{data} cannot be loaded: ",  # a folder, but no encoder in it
+        ),
         (lambda: train("mdse", data, args, text_encoder="x"), "image_encoder must be given for model mdse."),
         (
             lambda: train("mdse", data, args, config={"hidden_size": 10}),

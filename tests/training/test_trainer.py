@@ -4,14 +4,14 @@ import math
 
 import pytest
 import torch
-from duosent.processing.collator import ImageTextCollator
-from duosent.processing.processing_image_text import ImageTextProcessor
-from duosent.training.arguments import ImageTextTrainingArguments
-from duosent.training.trainer import ImageTextTrainer
 from safetensors.torch import load_file
 from transformers import ResNetConfig
 
 from duosent import BaselineConfig, BaselineForImageTextClassification
+from duosent.processing.collator import ImageTextCollator
+from duosent.processing.processing_image_text import ImageTextProcessor
+from duosent.training.arguments import ImageTextTrainingArguments
+from duosent.training.trainer import ImageTextTrainer
 
 TERMS = ("loss", "classification_loss", "contrastive_loss")
 

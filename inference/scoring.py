@@ -7,13 +7,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from duosent.data.pairs import load_pairs
-from duosent.processing.collator import ImageTextCollator
-from duosent.training.checkpoints import CallError, check_output_dir, label_names, load_checkpoint, read_run
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedModel
+
+from duosent.data.pairs import load_pairs
+from duosent.processing.collator import ImageTextCollator
+from duosent.training.checkpoints import CallError, check_output_dir, label_names, load_checkpoint, read_run
 
 PREDICTIONS, REJECTED = "predictions.parquet", "rejected.parquet"
 REJECTED_SCHEMA = pa.schema([("id", pa.string()), ("reason", pa.string())])

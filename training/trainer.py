@@ -35,7 +35,8 @@ class ImageTextTrainer(Trainer):
         self, model=None, args=None, data_collator=None, train_dataset=None, eval_dataset=None, **kwargs
     ) -> None:
         if args is None:
-            args = ImageTextTrainingArguments(eval_strategy="no" if eval_dataset is None else "epoch")
+            blind = {"eval_strategy": "no", "load_best_model_at_end": False}
+            args = ImageTextTrainingArguments(**(blind if eval_dataset is None else {}))
         if model is not None and kwargs.get("compute_metrics") is None:
             kwargs["compute_metrics"] = compute_metrics_for(model.config)
         super().__init__(model, args, data_collator, train_dataset, eval_dataset, **kwargs)

@@ -228,6 +228,15 @@ def test_a_bad_argument_is_named(tmp_path, option, value, message):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("evaluates", [True, False])
+def test_no_arguments_are_the_defaults(tiny_mdse, rows, processor, tmp_path, monkeypatch, evaluates):
+    monkeypatch.chdir(tmp_path)
+    evaluated = rows if evaluates else None
+    trainer = ImageTextTrainer(tiny_mdse(), None, ImageTextCollator(processor), rows, evaluated)
+    assert trainer.args.stops_early is evaluates
+    assert trainer.args.learning_rate == 1e-4 and trainer.args.label_names == ["labels"]
+
+
 def test_a_nan_loss_is_shown(tiny_mdse, trainer_of):
     model = tiny_mdse()
     trainer = trainer_of(

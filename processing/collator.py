@@ -1,5 +1,7 @@
 """Rows of a data set -> a batch."""
 
+import numbers
+import re
 from dataclasses import dataclass
 
 import torch
@@ -18,15 +20,16 @@ class ImageTextCollator:
             "text_present": [True, False], "image_present": [True, True], "labels": [2, 0]}
 
     The keys are the same for every batch, whatever its rows lack: a model then runs both towers in each process of a
-        distributed run.
+    distributed run.
 
     Args:
         processor: makes the tensors.
-        pad_to_multiple_of: lengths of texts are rounded up to a multiple of it; None for the longest text.
-        num_labels: `L`, for rows with a list of labels, which become a row of 0 and 1.
+        pad_to_multiple_of: lengths of texts are rounded up to a multiple of it, as far as the tokenizer's own limit
+            allows; None for the longest text.
+        num_labels: `L`; needed for rows with a list of labels, which become a row of 0 and 1.
 
-    A row may have `text_label` and `image_label` beside `label`, each a class index, a list of them, or None for
-    none (-100), and `target`.
+    A row may have `text_label` and `image_label` beside `label`, each a class index, a list of them, or None for none
+    (-100), and `target`.
     """
 
     processor: ImageTextProcessor
@@ -39,18 +42,20 @@ class ImageTextCollator:
             rows: `text`, `image`, and where known `label`, `text_label`, `image_label`, `target`; others are not read.
 
         Raises:
-            ValueError: for a row that cannot be processed, named by its `id`.
+            ValueError: for a row that cannot be processed, named by its `id`, or a label that is no class index.
         """
         texts, images, targets = ([row.get(key) for row in rows] for key in ("text", "image", "target"))
         if not any(targets):
             targets = None
-        limit = self.processor.tokenizer.model_max_length
-        multiple = self.pad_to_multiple_of if self.pad_to_multiple_of and self.pad_to_multiple_of <= limit else None
         batch = {}
         try:
             batch.update(
                 self.processor(
-                    text=texts, images=images, target=targets, return_tensors="pt", pad_to_multiple_of=multiple
+                    text=texts,
+                    images=images,
+                    target=targets,
+                    return_tensors="pt",
+                    pad_to_multiple_of=self.pad_to_multiple_of,
                 )
             )
         except ValueError as error:
@@ -60,29 +65,44 @@ class ImageTextCollator:
                 batch.update(self.processor.empty_side(side, len(rows)))
         for column, key in (("label", "labels"), ("text_label", "text_labels"), ("image_label", "image_labels")):
             if any(column in row for row in rows):
-                batch[key] = self._labels([row.get(column) for row in rows], column)
+                batch[key] = self._labels(rows, column)
         return batch
 
     @staticmethod
     def _name_row(rows: list[dict], message: str) -> str:
         """The processor counts rows of the batch; a person knows them by their id."""
-        for index, row in enumerate(rows):
-            if message.startswith((f"images[{index}]", f"text[{index}]", f"target[{index}]")) and "id" in row:
-                return f"Row {row['id']}: {message}"
-        return message
+        place = re.match(r"(text|images|target)\[(\d+)\]", message)
+        if place is None or "id" not in rows[int(place[2])]:
+            return message
+        return f"Row {rows[int(place[2])]['id']}, {place[1].removesuffix('s')}{message[place.end() :]}"
 
-    def _labels(self, labels: list, column: str) -> torch.Tensor:
-        if not any(isinstance(label, list | tuple) for label in labels):
-            return torch.tensor([IGNORED_LABEL if label is None else label for label in labels])
-        if self.num_labels is None:
+    def _labels(self, rows: list[dict], column: str) -> torch.Tensor:
+        labels = [row.get(column) for row in rows]
+        several = any(isinstance(label, list | tuple) for label in labels)
+        if several and self.num_labels is None:
             raise ValueError(f"num_labels must be given where {column} holds lists of labels, got None.")
-        several = torch.zeros(len(labels), self.num_labels)
-        for row, label in zip(several, labels, strict=True):
+        for row, label in zip(rows, labels, strict=True):
+            for index in label if isinstance(label, list | tuple) else [label]:
+                self._check_label(row, column, index)
+        if not several:
+            return torch.tensor([IGNORED_LABEL if label is None else int(label) for label in labels])
+        columns = torch.zeros(len(labels), self.num_labels)
+        for row, label in zip(columns, labels, strict=True):
             if label is None:
                 row.fill_(IGNORED_LABEL)
             else:
                 row[torch.as_tensor(label, dtype=torch.long)] = 1.0
-        return several
+        return columns
+
+    def _check_label(self, row: dict, column: str, label) -> None:
+        """A wrong index would stop the loss without a word of the row, or count from the end."""
+        if label is None or label == IGNORED_LABEL:
+            return
+        below = "" if self.num_labels is None else f" and < {self.num_labels}"
+        is_index = isinstance(label, numbers.Integral) and label >= 0
+        if not is_index or (self.num_labels is not None and label >= self.num_labels):
+            place = f"Row {row['id']}, {column}" if "id" in row else column
+            raise ValueError(f"{place} must be a class index >= 0{below}, or None, got {label!r}.")
 
 
 __all__ = ["ImageTextCollator"]

@@ -1,66 +1,104 @@
 """Any picture that a post may hold -> PIL in RGB, as a person would see it."""
 
 import io
+import re
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import torch
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-# What 16 bits have above 8: 65535 / 255.
-SIXTEEN_TO_EIGHT_BITS = 257
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
+EIGHT_BITS, SIXTEEN_BITS, THIRTY_TWO_BITS = 2**8 - 1, 2**16 - 1, 2**31 - 1
+# What undoes each orientation of the EXIF standard; 1 is upright.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def open_picture(picture) -> Image.Image:
     """Open a picture and bring it to RGB.
 
     The rotation of its EXIF data is carried out, of an animation the first frame is taken, what is transparent shows
-    white, and 16 bits a channel are scaled to 8.
+    white, and 16 bits a channel are scaled to 8. What is handed over is not changed.
 
     Args:
         picture: path, bytes of a file, `{"bytes": ..., "path": ...}` as `datasets` gives it, PIL image, or array
-            (NumPy or torch) of shape
-            `(height, width)`, `(height, width, 1 | 3 | 4)` or `(1 | 3 | 4, height, width)`; whole numbers from 0 to
-            255, or floats from 0 to 1.
+            (NumPy or torch) of shape `(height, width)`, `(height, width, 1 | 3 | 4)` or `(1 | 3 | 4, height, width)`,
+            in case of doubt the former; whole numbers from 0 to 255, unsigned 16 bits from 0 to 65535, or floats from
+            0 to 1.
 
     Raises:
         ValueError: in one sentence, if it cannot be read. An address on the web is never fetched.
     """
+    name = "The picture"
     if isinstance(picture, dict):
-        inside = picture.get("bytes")
-        picture = picture.get("path") if inside is None else inside
-    if isinstance(picture, str) and picture.startswith(("http://", "https://")):
-        raise ValueError(f"{picture} is an address on the web, which is not fetched: give a path, bytes or an image.")
-    if not isinstance(picture, Image.Image):
-        picture = _read(picture)
-    try:
-        picture.seek(0)
-        return _to_rgb(ImageOps.exif_transpose(picture))
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"The picture is damaged: {_one_line(error)}.") from error
-
-
-def _read(picture) -> Image.Image:
-    if isinstance(picture, bytes | bytearray | memoryview):
-        return _open(io.BytesIO(picture), f"{len(picture)} bytes")
+        if not {"bytes", "path"} & set(picture):
+            keys = ", ".join(map(str, picture)) or "nothing"
+            raise ValueError(f"A picture given as a dict must have bytes or path, got {keys}.")
+        inside, path = picture.get("bytes"), picture.get("path")
+        name = path or name
+        picture = path if inside is None else inside
     if isinstance(picture, str | Path):
-        if not Path(picture).is_file():
-            raise ValueError(f"There is no file {picture}.")
-        return _open(picture, picture)
-    if hasattr(picture, "__array__"):
-        return _from_array(np.asarray(picture))
-    raise ValueError(f"A picture must be a path, bytes, a PIL image or an array, got {type(picture).__name__}.")
+        name = picture = _check_path(str(picture))
+    elif isinstance(picture, bytes | bytearray | memoryview) and name == "The picture":
+        name = f"{len(picture)} bytes"
+    if isinstance(picture, str | bytes | bytearray | memoryview):
+        picture = _open(picture, name)
+    elif isinstance(picture, torch.Tensor):
+        picture = _from_array((picture.float() if picture.is_floating_point() else picture).detach().cpu().numpy())
+    elif not isinstance(picture, Image.Image):
+        if not hasattr(picture, "__array__"):
+            kind = type(picture).__name__
+            raise ValueError(f"A picture must be a path, bytes, a PIL image or an array, got {kind}.")
+        picture = _from_array(np.asarray(picture))
 
-
-def _open(file, name) -> Image.Image:
+    if 0 in picture.size:
+        raise ValueError(f"{name} must have pixels, got {picture.width} x {picture.height}.")
     try:
+        frame = picture.tell()
+        picture.seek(0)
+        picture.load()
+        upright = UPRIGHT.get(_orientation(picture))
+        rgb = _to_rgb(picture)
+        picture.seek(frame)
+    # Of a broken file Pillow says whatever its decoder met: OSError, SyntaxError, struct.error, ...
+    except Exception as error:
+        raise ValueError(f"{name} is damaged: {_one_line(error)}.") from error
+    return rgb if upright is None else rgb.transpose(upright)
+
+
+def _check_path(path: str) -> str:
+    shown = path if len(path) <= 300 else f"{path[:60]}…"
+    if ADDRESS.match(path):
+        raise ValueError(f"{shown} is an address on the web, which is not fetched: give a path, bytes or an image.")
+    try:
+        found = Path(path).is_file()
+    except OSError:  # a name too long for the file system
+        found = False
+    if not found:
+        raise ValueError(f"There is no file {shown or repr(shown)}.")
+    return path
+
+
+def _open(source: str | bytes | bytearray | memoryview, name: str) -> Image.Image:
+    try:
+        # All of a file at once, so that it is closed whatever happens.
+        content = Path(source).read_bytes() if isinstance(source, str) else source
         with warnings.catch_warnings():
             # Half the limit at which Pillow refuses a picture: large, but readable.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(file)
+            return Image.open(io.BytesIO(content))
     except UnidentifiedImageError as error:
         raise ValueError(f"{name} cannot be read as a picture: no format that is known.") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # as in open_picture
         raise ValueError(f"{name} cannot be read as a picture: {_one_line(error)}.") from error
 
 
@@ -72,34 +110,51 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)):
         raise ValueError(f"An array must be (height, width) with 1, 3 or 4 channels, got shape {array.shape}.")
     if array.dtype == bool:
-        array = array * 255
+        array = array * EIGHT_BITS
+    elif array.dtype == np.uint16:
+        array = (array * (EIGHT_BITS / SIXTEEN_BITS)).round()
     elif np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):
             raise ValueError(f"An array of floats must lie in [0, 1], got {array.min():g} to {array.max():g}.")
-        array = (array * 255).round()
-    elif array.min() < 0 or array.max() > 255:
+        array = (array * EIGHT_BITS).round()
+    elif not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"An array must hold whole numbers or floats, got {array.dtype}.")
+    elif array.min() < 0 or array.max() > EIGHT_BITS:
         raise ValueError(f"An array of whole numbers must lie in [0, 255], got {array.min()} to {array.max()}.")
     return Image.fromarray(array.astype(np.uint8))
 
 
+def _orientation(picture: Image.Image) -> int | None:
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # broken EXIF data say nothing of the picture beside them
+        return None
+
+
 def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
-        picture = _deep_to_eight_bits(picture)
+        return _deep_to_rgb(picture)
     if picture.has_transparency_data:
+        if picture.mode == "La":  # Pillow knows no other way
+            picture = picture.convert("LA")
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
         picture = Image.alpha_composite(white, picture)
     return picture.convert("RGB")
 
 
-def _deep_to_eight_bits(picture: Image.Image) -> Image.Image:
-    """Pillow clips what lies above 255; scale it. Floats from 0 to 1 are shares of white."""
-    values = np.asarray(picture, dtype=np.float64)
-    if picture.mode == "F" and values.max() <= 1:
-        values = values * 255
-    elif picture.mode.startswith("I;16") or values.max() > 255:
-        values = values / SIXTEEN_TO_EIGHT_BITS
-    return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+def _deep_to_rgb(picture: Image.Image) -> Image.Image:
+    """Pillow clips what lies above 255; scale it. In mode I and F the largest value tells which depth it is."""
+    values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+    depths = (SIXTEEN_BITS,) if picture.mode.startswith("I;16") else (EIGHT_BITS, SIXTEEN_BITS, THIRTY_TWO_BITS)
+    if picture.mode == "F":
+        depths = (1, *depths)
+    white = next((depth for depth in depths if values.max() <= depth), values.max())
+    levels = (values * (EIGHT_BITS / white)).round().clip(0, EIGHT_BITS)
+    transparent = picture.info.get("transparency")
+    if isinstance(transparent, int):
+        levels[values == transparent] = EIGHT_BITS
+    return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
 
 
 def _one_line(error: Exception) -> str:

@@ -1,5 +1,10 @@
 """`ImageTextProcessor`: the only road from raw words and pictures to tensors."""
 
+import copy
+import difflib
+from collections import defaultdict
+from collections.abc import Sequence
+
 import torch
 from PIL import Image
 from tokenizers import Tokenizer
@@ -13,33 +18,41 @@ from transformers import (
     ViTImageProcessor,
 )
 from transformers.feature_extraction_utils import BatchFeature
-from transformers.image_utils import PILImageResampling
-from transformers.processing_utils import ProcessorMixin
+from transformers.image_utils import ImageInput, PILImageResampling
+from transformers.processing_utils import ImagesKwargs, ProcessorMixin, TextKwargs
 
 from duosent.processing.pictures import open_picture
 from duosent.processing.text_cleaning import clean_text as clean
+from duosent.processing.text_cleaning import fold_text
 
 TARGET = "$T$"
+# Side of the pictures of a vision model that says nothing of it.
+IMAGE_SIZE = 224
 
 
 class ImageTextProcessor(ProcessorMixin):
     """Words and pictures to what the models read; training, scoring and serving all take this road.
 
     A side that is None is missing, and so is a text of which cleaning leaves nothing: its row is False in
-        `text_present` or
-    `image_present`, and what stands in the row is not read.
+    `text_present` or `image_present`, and what stands in the row is not read.
 
     Args:
         image_processor: any image processor of transformers.
         tokenizer: any tokenizer of transformers.
         clean_text: take links, @names and HTML entities out of the words.
+        kwargs: `max_length`, tokens at most, special ones and target included; more than the special ones of a pair
+            (3 in BERT). 128 where neither it nor the tokenizer says otherwise. It is saved with the tokenizer.
+
+    Raises:
+        ValueError: if `max_length` leaves no room for a word.
     """
 
-    # Tokens, special ones and target included; a tokenizer with a max_length of its own (`from_encoders`) keeps that.
-    text_kwargs = {"padding": True, "truncation": True, "max_length": 128}
+    text_kwargs = {"padding": True, "truncation": True, "max_length": 128, "return_tensors": "pt"}
 
     def __init__(self, image_processor=None, tokenizer=None, clean_text=True, **kwargs):
         self.clean_text = clean_text
+        if "max_length" in kwargs:
+            tokenizer = with_max_length(tokenizer, kwargs.pop("max_length"))
         super().__init__(image_processor, tokenizer, **kwargs)
 
     @classmethod
@@ -55,43 +68,53 @@ class ImageTextProcessor(ProcessorMixin):
             text, image: Hub names or folders. None for a side that a baseline does not read; a stand-in then fills
                 that side.
             clean_text: see the class.
-            max_length: tokens at most, special ones and target included; > 0.
+            max_length: see the class.
 
         Raises:
-            ValueError: if `max_length` is not > 0, or an encoder has no tokenizer or image processor.
+            ValueError: if `max_length` leaves no room for a word, or an encoder has no tokenizer or image processor.
         """
-        if max_length <= 0:
-            raise ValueError(f"max_length must be > 0, got {max_length}.")
-        # transformers keeps what a tokenizer is made with, saves it, and lets it go before a processor's defaults.
-        tokenizer = (
-            stand_in_tokenizer() if text is None else AutoTokenizer.from_pretrained(text, max_length=max_length)
-        )
+        tokenizer = stand_in_tokenizer() if text is None else tokenizer_of(text)
         image_processor = stand_in_image_processor() if image is None else image_processor_of(image)
-        return cls(image_processor, tokenizer, clean_text=clean_text)
+        return cls(image_processor, tokenizer, clean_text=clean_text, max_length=max_length)
+
+    @property
+    def max_length(self) -> int:
+        """Tokens at most, special ones and target included, where a call says nothing else."""
+        own = self.tokenizer.init_kwargs.get("max_length") or self.text_kwargs["max_length"]
+        # A tower has no positions beyond its tokenizer's own limit.
+        return min(own, self.tokenizer.model_max_length)
 
     @property
     def model_input_names(self) -> list[str]:
         return [*super().model_input_names, "text_present", "image_present"]
 
-    def __call__(self, images=None, text=None, target=None, **kwargs) -> BatchFeature:
+    def __call__(
+        self,
+        images: ImageInput | str | bytes | dict | list | None = None,
+        text: str | list[str | None] | None = None,
+        target: str | list[str | None] | None = None,
+        **kwargs,
+    ) -> BatchFeature:
         """One post or many to a batch.
 
         Args:
             images: one picture or a list: path, bytes, PIL image, array, `{"bytes", "path"}`; None where a post has
-                none.
+                none. A picture may stand in a list of its own, as in other processors.
             text: one text or a list; None where a post has none.
             target: one target or a list: it takes the place of `$T$` in the text and stands as the second segment;
                 None for none.
-            kwargs: those of the tokenizer and of the image processor, such as `return_tensors="pt"`.
+            kwargs: those of the tokenizer and of the image processor, such as `padding="max_length"`;
+                `return_tensors` is "pt" by default.
 
-        Returns: `input_ids`, `attention_mask`, where the tokenizer makes them `token_type_ids` `(B, T)`,
-            `pixel_values`
-            `(B, 3, height, width)`, `text_present` and `image_present` `(B,)`. If no post of the call has a text (a
-            picture), the tensors of that side are left out.
+        Returns: `input_ids`, `attention_mask` and, where the tokenizer makes them, `token_type_ids` `(B, T)`,
+            `pixel_values` `(B, 3, height, width)`, `text_present` and `image_present` `(B,)`. If no post of the call
+            has a text (a picture), the tensors of that side are left out.
 
         Raises:
             ValueError: if nothing is given, lengths differ, a value has the wrong type, or a picture cannot be read.
+            TypeError: for a keyword that nobody knows.
         """
+        self._check_keywords(kwargs)
         texts, pictures, targets = as_list(text), as_pictures(images), as_list(target)
         size = self._check_lengths(texts, pictures, targets)
         options = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
@@ -117,10 +140,22 @@ class ImageTextProcessor(ProcessorMixin):
             rows: `B`.
         """
         if side == "text":
-            return dict(self.tokenizer([""] * rows, return_tensors="pt"))
+            # At least one position, even where a tokenizer adds no special tokens.
+            return dict(self.tokenizer([""] * rows, padding="max_length", max_length=1, return_tensors="pt"))
         blank = Image.new("RGB", (8, 8))
         pixel_values = self.image_processor(blank, return_tensors="pt")["pixel_values"]
         return {"pixel_values": torch.zeros_like(pixel_values).repeat(rows, 1, 1, 1)}
+
+    def _check_keywords(self, kwargs: dict) -> None:
+        """transformers only warns of an unknown keyword: `image=` for `images=` would lose the picture."""
+        known = {"images", "text", "target", "common_kwargs", *self.valid_processor_kwargs.__annotations__}
+        for options in (TextKwargs, ImagesKwargs, getattr(self.image_processor, "valid_kwargs", ImagesKwargs)):
+            known.update(options.__annotations__)
+        for name in kwargs:
+            if name not in known:
+                nearest = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {nearest[0]}?" if nearest else "."
+                raise TypeError(f"{type(self).__name__} takes no {name}{hint}")
 
     @staticmethod
     def _check_lengths(texts, pictures, targets) -> int:
@@ -146,9 +181,10 @@ class ImageTextProcessor(ProcessorMixin):
             for index, value in enumerate(values):
                 if value is not None and not isinstance(value, str):
                     raise ValueError(f"{name}[{index}] must be a string or None, got {type(value).__name__}.")
+        texts, targets = ([value and whole_characters(value) for value in values] for values in (texts, targets))
         if self.clean_text:
             texts = [text and clean(text) for text in texts]
-            targets = [target and clean(target) for target in targets]
+            targets = [target and fold_text(target) for target in targets]
         targets = [target.strip() or None if target else None for target in targets]
         filled = [
             text.replace(TARGET, target) if text and target else text
@@ -156,33 +192,53 @@ class ImageTextProcessor(ProcessorMixin):
         ]
         return [text if text and text.strip() else None for text in filled], targets
 
-    def _tokenize(self, texts, targets, options) -> dict:
+    def _tokenize(self, texts: list, targets: list, options: dict) -> dict:
         options = dict(options)
-        # A tower has no positions beyond its tokenizer's own limit.
-        options["max_length"] = min(options["max_length"], self.tokenizer.model_max_length)
-        texts = [text or "" for text in texts]
-        if not any(targets):
-            return dict(self.tokenizer(texts, **options))
-        padding, return_mask = options.pop("padding", False), options.pop("return_attention_mask", None)
-        rows = [
-            self.tokenizer(text, target, **options) if target else self.tokenizer(text, **options)
-            for text, target in zip(texts, targets, strict=True)
-        ]
-        keys = rows[0].keys()
-        columns = {key: [row[key] for row in rows] for key in keys}
+        limit = self.tokenizer.model_max_length
+        options["max_length"] = min(options["max_length"] or limit, limit)
+        padding, multiple = options.pop("padding", False), options.pop("pad_to_multiple_of", None)
+
+        # One call for all rows that are cut in the same way.
+        groups = defaultdict(list)
+        for row, target in enumerate(targets):
+            groups[target is not None, self._truncation(target, options)].append(row)
+        encoded = [None] * len(texts)
+        for (has_target, truncation), rows in groups.items():
+            words = [texts[row] or "" for row in rows]
+            pair = [targets[row] for row in rows] if has_target else None
+            columns = self.tokenizer(words, pair, **{**options, "truncation": truncation})
+            for position, row in enumerate(rows):
+                encoded[row] = {name: values[position] for name, values in columns.items()}
+
+        longest = options["max_length"] if padding == "max_length" else max(len(row["input_ids"]) for row in encoded)
+        if multiple and -(-longest // multiple) * multiple > limit:
+            multiple = None
+        names = ("max_length",) if padding == "max_length" else ()
+        names += ("return_attention_mask", "padding_side")
         return dict(
             self.tokenizer.pad(
-                columns,
+                {name: [row[name] for row in encoded] for name in encoded[0]},
                 padding=padding,
-                max_length=options["max_length"] if padding == "max_length" else None,
-                pad_to_multiple_of=options.get("pad_to_multiple_of"),
-                return_attention_mask=return_mask,
+                pad_to_multiple_of=multiple,
+                **{name: options[name] for name in names if name in options},
             )
         )
+
+    def _truncation(self, target: str | None, options: dict):
+        """The words are cut and the target stays; where it alone is too long, the longer of the two is cut."""
+        if target is None or options.get("truncation") is not True:
+            return options.get("truncation", False)
+        taken = len(self.tokenizer(target, add_special_tokens=False, verbose=False)["input_ids"])
+        room = options["max_length"] - self.tokenizer.num_special_tokens_to_add(pair=True)
+        return "only_first" if taken < room else "longest_first"
 
     @staticmethod
     def _open(index: int, picture) -> Image.Image | None:
         try:
+            if isinstance(picture, list | tuple):
+                if len(picture) > 1:
+                    raise ValueError(f"A post has one picture, got {len(picture)}.")
+                picture = picture[0] if picture else None
             return None if is_missing(picture) else open_picture(picture)
         except ValueError as error:
             raise ValueError(f"images[{index}]: {error}") from error
@@ -200,7 +256,11 @@ def as_list(values) -> list | None:
     """One value or many, as a list; None stays None."""
     if values is None or isinstance(values, list):
         return values
-    return list(values) if isinstance(values, tuple) else [values]
+    if isinstance(values, str | bytes | bytearray | memoryview):
+        return [values]
+    if getattr(values, "ndim", None) == 1:  # NumPy, pandas
+        return values.tolist()
+    return list(values) if isinstance(values, Sequence) else [values]
 
 
 def as_pictures(images) -> list | None:
@@ -213,8 +273,41 @@ def as_pictures(images) -> list | None:
 def is_missing(picture) -> bool:
     """None, or an empty cell as `datasets` gives it."""
     return picture is None or (
-        isinstance(picture, dict) and picture.get("bytes") is None and picture.get("path") is None
+        isinstance(picture, dict)
+        and bool({"bytes", "path"} & set(picture))
+        and picture.get("bytes") is None
+        and picture.get("path") is None
     )
+
+
+def whole_characters(text: str) -> str:
+    """Half a character, which a text cut in the middle of an emoji may hold, is no Unicode: no tokenizer takes it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def with_max_length(tokenizer, max_length: int):
+    """The tokenizer, with a length of its own.
+
+    transformers keeps what a tokenizer is made with, saves it, and lets it go before the defaults of a processor.
+    """
+    special = tokenizer.num_special_tokens_to_add(pair=True)
+    if max_length <= special:
+        raise ValueError(f"max_length must be > {special}, the special tokens of a text and target, got {max_length}.")
+    tokenizer = copy.copy(tokenizer)
+    tokenizer.init_kwargs = {**tokenizer.init_kwargs, "max_length": max_length}
+    return tokenizer
+
+
+def tokenizer_of(name_or_path: str):
+    """The tokenizer of a text encoder."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name_or_path} has no tokenizer beside its model.") from error
+    # Where the files are missing, transformers makes a tokenizer that knows its special tokens and no word.
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+        raise ValueError(f"{name_or_path} has no tokenizer beside its model.")
+    return tokenizer
 
 
 def image_processor_of(name_or_path: str) -> ViTImageProcessor:
@@ -222,27 +315,37 @@ def image_processor_of(name_or_path: str) -> ViTImageProcessor:
     config = AutoConfig.from_pretrained(name_or_path)
     if isinstance(config, TimmWrapperConfig):
         trained = config.pretrained_cfg or {}
-        _, height, width = trained.get("input_size", (3, 224, 224))
+        _, height, width = trained.get("input_size", (3, IMAGE_SIZE, IMAGE_SIZE))
+        interpolation = trained.get("interpolation", "bicubic").upper()
         return ViTImageProcessor(
             size={"height": height, "width": width},
             image_mean=list(trained.get("mean", (0.5, 0.5, 0.5))),
             image_std=list(trained.get("std", (0.5, 0.5, 0.5))),
-            resample=PILImageResampling[trained.get("interpolation", "bicubic").upper()],
+            resample=PILImageResampling.__members__.get(interpolation, PILImageResampling.BICUBIC),
         )
     try:
         own = AutoImageProcessor.from_pretrained(name_or_path)
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{name_or_path} has no image processor (preprocessor_config.json) beside its model."
-        ) from error
-    size = getattr(getattr(config, "vision_config", config), "image_size", None) or 224
-    height, width = (size, size) if isinstance(size, int) else size
-    return ViTImageProcessor(
-        size={"height": height, "width": width},
-        image_mean=own.image_mean,
-        image_std=own.image_std,
-        resample=own.resample,
-    )
+        raise ValueError(f"{name_or_path} has no image processor beside its model.") from error
+    if getattr(own, "do_flip_channel_order", None):
+        raise ValueError(f"{name_or_path} reads blue before red, which ImageTextProcessor cannot give.")
+    names = ("image_mean", "image_std", "resample", "do_rescale", "rescale_factor", "do_normalize")
+    kept = {name: getattr(own, name) for name in names if getattr(own, name, None) is not None}
+    height, width = read_size(own, config)
+    return ViTImageProcessor(size={"height": height, "width": width}, **kept)
+
+
+def read_size(image_processor, config) -> tuple[int, int]:
+    """Height and width that a vision model reads: what its processor crops or resizes to, else what its config says.
+
+    DINOv2's config names the largest size that it was trained with, 518; its processor gives it 224.
+    """
+    crop = image_processor.crop_size if getattr(image_processor, "do_center_crop", None) else None
+    for size in (crop, image_processor.size):
+        if size and size.get("height") and size.get("width"):
+            return size["height"], size["width"]
+    size = getattr(getattr(config, "vision_config", config), "image_size", None) or IMAGE_SIZE
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def stand_in_tokenizer() -> PreTrainedTokenizerFast:

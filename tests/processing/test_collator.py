@@ -1,10 +1,14 @@
 """Rows in, a batch out: the same keys whatever the rows lack."""
 
+import copy
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from duosent import ImageTextCollator
+from duosent import ImageTextCollator, ImageTextProcessor
 
 RED = Image.new("RGB", (8, 8), (255, 0, 0))
 
@@ -71,5 +75,61 @@ def test_targets_of_some_rows(processor, tokenizer):
 
 def test_a_bad_row_is_named_by_its_id(processor):
     rows = [{"id": "first", "text": "a", "image": RED}, {"id": "second", "text": "b", "image": b"no picture"}]
-    with pytest.raises(ValueError, match=r"Row second: images\[1\]: 10 bytes cannot be read as a picture"):
+    with pytest.raises(ValueError, match="^Row second, image: 10 bytes cannot be read as a picture"):
         ImageTextCollator(processor)(rows)
+    with pytest.raises(ValueError, match="^Row second, text must be a string or None, got int"):
+        ImageTextCollator(processor)([rows[0], {"id": "second", "text": 3}])
+    del rows[1]["id"]
+    with pytest.raises(ValueError, match=r"^images\[1\]: 10 bytes"):
+        ImageTextCollator(processor)(rows)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("happy", "Row 7, label must be a class index >= 0 and < 3, or None, got 'happy'"),
+        (3, "Row 7, label must be a class index >= 0 and < 3, or None, got 3"),
+        (-1, "got -1"),
+        (1.5, "got 1.5"),
+        ([0, 3], "Row 7, label must be a class index >= 0 and < 3, or None, got 3"),
+    ],
+)
+def test_a_label_that_is_no_class_index_is_refused(processor, label, message):
+    with pytest.raises(ValueError, match=message):
+        ImageTextCollator(processor, num_labels=3)([{"id": "7", "text": "a", "label": label}])
+
+
+@pytest.mark.parametrize(("limit", "length"), [(64, 64), (30, 30), (12, 12)])
+def test_padding_stays_within_the_limit_of_the_tokenizer(processor, tokenizer, limit, length):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.model_max_length = limit
+    collator = ImageTextCollator(ImageTextProcessor(processor.image_processor, tokenizer))
+    assert collator([{"text": "good " * 100}, {"text": "sad"}])["input_ids"].shape == (2, length)
+    assert collator([{"text": "good"}])["input_ids"].shape == (1, 8)
+
+
+def test_any_max_length_goes_with_any_multiple(processor, tokenizer):
+    short = ImageTextProcessor(processor.image_processor, tokenizer, max_length=9)
+    batch = ImageTextCollator(short)([{"text": "good " * 100}])
+    assert batch["input_ids"].shape == (1, 16)
+    assert batch["attention_mask"].sum() == 9
+
+
+TEXTS = st.sampled_from(["good", "so sad", "a very happy day in the city", None, "  ", "$T$ is great"])
+
+
+@given(rows=st.lists(st.tuples(TEXTS, st.booleans(), st.sampled_from([None, "the dog"])), min_size=1, max_size=4))
+def test_a_batch_is_its_rows_side_by_side(processor, rows):
+    """Whatever stands beside a row, its tokens, its picture and its flags are those that it has alone."""
+    rows = [{"text": text, "image": RED if image else None, "target": target} for text, image, target in rows]
+    collate = ImageTextCollator(processor)
+    batch = collate(rows)
+    for index, row in enumerate(rows):
+        alone = collate([row])
+        for key in ("pixel_values", "image_present", "text_present"):
+            assert torch.equal(batch[key][index], alone[key][0])
+        if not alone["text_present"]:
+            continue  # what stands in the row of a missing text is not read
+        for key in ("input_ids", "token_type_ids"):
+            used = batch["attention_mask"][index].bool()
+            assert batch[key][index][used].tolist() == alone[key][0][alone["attention_mask"][0].bool()].tolist()

@@ -1,12 +1,26 @@
 """`ImageTextProcessor`: one post or many, missing sides, targets, what is refused, and that saving loses nothing."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from transformers import AutoConfig, AutoProcessor
+from transformers import (
+    AutoConfig,
+    AutoProcessor,
+    CLIPImageProcessor,
+    ConvNextConfig,
+    ConvNextImageProcessor,
+    Dinov2Config,
+    MobileViTImageProcessor,
+    ResNetConfig,
+    ViTConfig,
+    ViTImageProcessor,
+)
 
 import duosent
 from duosent import ImageTextProcessor
@@ -104,6 +118,7 @@ def test_cleaning_can_be_turned_off(processor):
         ({"text": ["a"], "target": ["b", "c"]}, "Each post needs its own target: got 1 posts and 2 targets"),
         ({"text": ["a", 3]}, r"text\[1\] must be a string or None, got int"),
         ({"text": "a", "target": 4}, r"target\[0\] must be a string or None, got int"),
+        ({"images": [[RED, RED]]}, r"images\[0\]: A post has one picture, got 2"),
         ({"images": [RED, b"x"]}, r"images\[1\]: 1 bytes cannot be read as a picture"),
     ],
 )
@@ -131,8 +146,107 @@ def test_from_encoders(text_encoder_dir, image_encoder_dir, tmp_path):
         batch = processor(text="good " * 50, images=RED, return_tensors="pt")
         assert batch["input_ids"].shape == (1, 9)
         assert batch["pixel_values"].shape == (1, 3, 32, 32)
-    with pytest.raises(ValueError, match="max_length must be > 0, got 0"):
-        ImageTextProcessor.from_encoders(text_encoder_dir, image_encoder_dir, max_length=0)
+    with pytest.raises(ValueError, match="max_length must be > 3, .* got 3"):
+        ImageTextProcessor.from_encoders(text_encoder_dir, image_encoder_dir, max_length=3)
+
+
+def test_max_length_is_saved_and_may_be_chosen_anew(processor, tokenizer, tmp_path):
+    assert processor.max_length == 64  # the tokenizer's limit, below the default of 128
+    short = ImageTextProcessor(processor.image_processor, tokenizer, max_length=9)
+    assert short.max_length == 9 and "max_length" not in tokenizer.init_kwargs
+    short.save_pretrained(tmp_path)
+    AutoConfig.for_model("mdse").save_pretrained(tmp_path)
+    for load, expected in ((ImageTextProcessor.from_pretrained, 9), (AutoProcessor.from_pretrained, 9)):
+        again = load(tmp_path)
+        assert again.max_length == expected
+        assert again(text="good " * 50)["input_ids"].shape == (1, expected)
+    assert ImageTextProcessor.from_pretrained(tmp_path, max_length=7)(text="good " * 50)["input_ids"].shape == (1, 7)
+    assert short(text="good " * 50, max_length=5)["input_ids"].shape == (1, 5)
+
+
+def test_an_encoder_without_its_files_is_refused(text_encoder_dir, image_encoder_dir, tmp_path):
+    """transformers would make a tokenizer that knows no word, and every text would be the same."""
+    shutil.copy(f"{text_encoder_dir}/config.json", tmp_path)
+    with pytest.raises(ValueError, match="has no tokenizer beside its model"):
+        ImageTextProcessor.from_encoders(str(tmp_path), image_encoder_dir)
+    shutil.copy(f"{image_encoder_dir}/config.json", tmp_path)
+    with pytest.raises(ValueError, match="has no image processor beside its model"):
+        ImageTextProcessor.from_encoders(text_encoder_dir, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("own", "config", "size"),
+    [
+        (CLIPImageProcessor(image_mean=[0.1, 0.2, 0.3]), Dinov2Config(image_size=518), 224),  # crops to 224
+        (ConvNextImageProcessor(image_mean=[0.1, 0.2, 0.3]), ResNetConfig(), 224),  # neither says a size of both sides
+        (ConvNextImageProcessor(image_mean=[0.1, 0.2, 0.3]), ConvNextConfig(image_size=48), 48),
+        (
+            ViTImageProcessor(image_mean=[0.1, 0.2, 0.3], size={"height": 40, "width": 40}),
+            ViTConfig(image_size=40),
+            40,
+        ),
+    ],
+)
+def test_size_and_means_of_a_vision_model(own, config, size, text_encoder_dir, tmp_path):
+    own.save_pretrained(tmp_path)
+    config.save_pretrained(tmp_path)
+    processor = ImageTextProcessor.from_encoders(text_encoder_dir, str(tmp_path))
+    picture = Image.new("RGB", (300, 100), (255, 255, 255))
+    values = processor(images=picture)["pixel_values"]
+    assert values.shape == (1, 3, size, size)
+    expected = (1 - torch.tensor([0.1, 0.2, 0.3])) / torch.tensor(own.image_std)
+    assert torch.allclose(values[0, :, size // 2, size // 2], expected, atol=1e-5)
+    assert processor.image_processor.resample == own.resample
+
+
+def test_a_model_that_reads_blue_before_red_is_refused(text_encoder_dir, tmp_path):
+    MobileViTImageProcessor().save_pretrained(tmp_path)
+    ResNetConfig().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="reads blue before red"):
+        ImageTextProcessor.from_encoders(text_encoder_dir, str(tmp_path))
+
+
+def test_a_target_that_is_a_user_name_stays(processor):
+    tokens = processor.tokenizer.convert_ids_to_tokens(processor(text="$T$ good @bob", target="@dog")["input_ids"][0])
+    assert tokens == ["[CLS]", "[UNK]", "dog", "good", "[SEP]", "[UNK]", "dog", "[SEP]"]  # @ is unknown here
+
+
+@given(words=st.integers(0, 30), target=st.integers(1, 30), max_length=st.integers(5, 40))
+def test_no_length_of_text_and_target_is_too_much(processor, words, target, max_length):
+    batch = processor(text="good " * words + "$T$", target="dog " * target, max_length=max_length)
+    ids = batch["input_ids"][0].tolist()
+    total = words + 2 * target + 3  # the target once in the text, once behind it; [CLS] and two [SEP]
+    assert len(ids) == min(max_length, total)
+    if target + 3 < max_length:
+        first, second = batch["token_type_ids"][0].tolist().count(0), batch["token_type_ids"][0].tolist().count(1)
+        assert second == target + 1  # nothing of the target was cut
+        assert first >= 3
+
+
+def test_half_a_character_does_no_harm(processor):
+    batch = processor(text=["good \ud83d day", "good \ud83d\ude00 day"])
+    assert batch["input_ids"].shape == (2, 5)
+
+
+def test_lists_of_other_libraries(processor):
+    expected = processor(text=["good", "so sad"])["input_ids"]
+    column = Dataset.from_dict({"text": ["good", "so sad"]})["text"]
+    for texts in (("good", "so sad"), np.array(["good", "so sad"]), column):
+        assert torch.equal(processor(text=texts)["input_ids"], expected)
+    nested = processor(text=["good", "so sad"], images=[[RED], []])
+    assert nested["image_present"].tolist() == [True, False]
+
+
+def test_return_tensors(processor):
+    assert isinstance(processor(text="good", images=RED)["pixel_values"], torch.Tensor)
+    arrays = processor(text="good", images=RED, return_tensors="np")
+    assert all(isinstance(value, np.ndarray) for value in arrays.values())
+    assert processor(text="good", return_tensors=None)["text_present"] == [True]
+
+
+def test_a_misspelt_keyword_is_refused(processor):
+    with pytest.raises(TypeError, match="ImageTextProcessor takes no image; did you mean images"):
+        processor(text="good", image=RED)
 
 
 def test_from_a_timm_encoder(text_encoder_dir, tmp_path):

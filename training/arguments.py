@@ -78,7 +78,9 @@ class ImageTextTrainingArguments(TrainingArguments):
                 f"label_smoothing_factor must be 0, got {self.label_smoothing_factor}: Trainer's smoothed loss would "
                 "take the place of the model's, contrastive term and all."
             )
-        if self.use_cpu or not torch.accelerator.is_available():
+        if not torch.accelerator.is_available():
+            self.use_cpu = True  # without this word Trainer refuses bf16
+        if self.use_cpu:
             self.dataloader_pin_memory = False  # nothing to pin for, and torch would warn
         super().__post_init__()
 

@@ -247,3 +247,11 @@ def test_a_nan_loss_is_shown(tiny_mdse, trainer_of):
     trainer.train()
     assert math.isnan(trainer.state.log_history[0]["loss"])
     assert math.isnan(trainer.state.log_history[0]["classification_loss"])
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is more than a CPU")
+def test_half_precision_needs_no_further_word_on_a_cpu(tiny_mdse, trainer_of):
+    trainer = trainer_of(tiny_mdse(), bf16=True, use_cpu=False, num_train_epochs=1)
+    trainer.train()
+    assert trainer.args.use_cpu
+    assert trainer.state.global_step == 4

@@ -118,9 +118,7 @@ class ImageTextConfig(PreTrainedConfig):
 
     @classmethod
     def _unknown_field(cls, name: str, value) -> str:
-        """PreTrainedConfig keeps any keyword in silence, so that a misspelt field would be a default without a
-        word.
-        """
+        """The sentence on a misspelt field, which PreTrainedConfig would keep in silence, the right one at default."""
         nearest = difflib.get_close_matches(name, cls._field_names(), n=1)
         hint = f"; did you mean {nearest[0]}?" if nearest else "."
         return f"{cls.__name__} has no field {name} (value {value!r}){hint}"

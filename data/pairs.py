@@ -1,6 +1,4 @@
-"""`load_pairs`: anyone's posts -> rows of `id`, `text`, `image`, `label` and, where known, `text_label`,
-`image_label`, `target`.
-"""
+"""`load_pairs`: anyone's posts -> rows of `id`, `text`, `image`, `label` and whatever else is known of them."""
 
 import difflib
 import io
@@ -35,18 +33,15 @@ def load_pairs(
 
     Args:
         source: a file or folder of Parquet, CSV, TSV or JSON Lines, a folder of pictures with a metadata file, or a
-            Hub name; see
-            `duosent.data.reading.read_splits`. `dev` and `val` become `validation`.
+            Hub name; see `duosent.data.reading.read_splits`. `dev` and `val` become `validation`.
         text_column, image_column: columns of the two sides. A picture is bytes, a path relative to its file, or a
             `datasets.Image`; a metadata file's `file_name` serves where there is no image column. One of the two may
             be absent from the data as a whole, and a cell may be empty.
         label_column: column of the post's label; None to read no label at all.
         text_label_column, image_label_column, target_column, id_column: further columns; None for `text_label`,
-            `image_label`,
-            `target` and `id` where the data has them. Without an id a row is `<split>-<n>`, n from 1.
+            `image_label`, `target` and `id` where the data has them. Without an id a row is `<split>-<n>`, n from 1.
         labels: names of the labels in their order. None takes them from the training part (else from the only part):
-            names of a
-            `ClassLabel` as they are, whole numbers by size, words by the alphabet.
+            names of a `ClassLabel` as they are, whole numbers by size, words by the alphabet.
         label_separator: what separates several labels in one cell of text, such as "|".
         base_image_dir: what picture paths start from, in place of the folder of their file.
         check_rows: refuse rows without any side and pictures that cannot be opened.

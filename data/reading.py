@@ -32,14 +32,12 @@ class DataError(ValueError):
 
 
 def read_splits(source: str | Path) -> DatasetDict:
-    """Raw rows by split, with two columns more: `__folder__`, which picture paths start from, and `__origin__`, file
-    and row.
+    """Raw rows by split, and two columns more: `__folder__`, where picture paths start, `__origin__`, file and row.
 
     Args:
         source: a file (Parquet, CSV, TSV, JSON Lines); a folder of such files named after their splits (`train.csv`,
             `dev-00000-of-00002.parquet`, `test/part.jsonl`); a folder of pictures with a metadata file that has a
-            column
-            `file_name`, one a folder; or a name on the Hub.
+            column `file_name`, one a folder; or a name on the Hub.
 
     Raises:
         DataError: if there is nothing of that kind, or a file cannot be read.

@@ -47,9 +47,7 @@ def __dir__() -> list[str]:
 
 
 def register_auto_classes() -> None:
-    """Make the models and the processor known to the Auto classes. `import duosent` calls it; calling it again does
-    nothing.
-    """
+    """Make models and processor known to the Auto classes, which `import duosent` does; once more does nothing."""
     from transformers import (
         AutoConfig,
         AutoModel,

@@ -6,8 +6,9 @@
 `posts/` holds `train.parquet` and `validation.parquet` (or CSV, JSON Lines) with the columns text, image and label.
 After `duosent demo` this runs as it is, without network:
 
-    python examples/01_fine_tune_mdse.py --data out/demo/data --text-encoder out/demo/text_encoder \
-        --image-encoder out/demo/image_encoder --output-dir out/mdse --hidden-size 64 --learning-rate 1e-3
+    python examples/01_fine_tune_mdse.py --data out/demo/posts --text-encoder out/demo/encoders/text_encoder \
+        --image-encoder out/demo/encoders/image_encoder --output-dir out/mdse --hidden-size 64 \
+        --learning-rate 1e-3 --tower-learning-rate 1e-3
 """
 
 import argparse
@@ -45,6 +46,8 @@ def main(options: argparse.Namespace) -> None:
     args = ImageTextTrainingArguments(
         options.output_dir,
         learning_rate=options.learning_rate,
+        text_learning_rate=options.tower_learning_rate,
+        image_learning_rate=options.tower_learning_rate,
         num_train_epochs=options.epochs,
         seed=options.seed,
     )
@@ -66,6 +69,7 @@ if __name__ == "__main__":
     parser.add_argument("--output-dir", required=True)
     parser.add_argument("--hidden-size", type=int, default=768)
     parser.add_argument("--learning-rate", type=float, default=1e-4, help="of everything outside the towers")
+    parser.add_argument("--tower-learning-rate", type=float, default=2e-5)
     parser.add_argument("--epochs", type=float, default=5)
     parser.add_argument("--seed", type=int, default=0)
     main(parser.parse_args())

@@ -1,19 +1,18 @@
-"""Fine-tune RADM on your own posts, from two encoders or from a checkpoint pre-trained on question answering.
+"""Fine-tune RADM on your own posts, from two pretrained encoders.
 
     python examples/02_fine_tune_radm.py --data posts/ --text-encoder bert-base-uncased \
         --image-encoder google/vit-base-patch16-224-in21k --output-dir out/radm
 
 This is the path of `duosent train --model radm`, called from Python: it leaves the checkpoint, `metrics.json` and
-`run.json`.
-After `duosent demo` it runs without network:
+`run.json`. After `duosent demo` it runs without network:
 
-    python examples/02_fine_tune_radm.py --data out/demo/data --text-encoder out/demo/text_encoder \
-        --image-encoder out/demo/image_encoder --output-dir out/radm --hidden-size 48 --learning-rate 1e-3
+    python examples/02_fine_tune_radm.py --data out/demo/posts --text-encoder out/demo/encoders/text_encoder \
+        --image-encoder out/demo/encoders/image_encoder --output-dir out/radm --hidden-size 64 \
+        --learning-rate 1e-3 --tower-learning-rate 1e-3
 """
 
 import argparse
 
-import duosent  # noqa: F401  (makes the models known to transformers)
 from duosent import ImageTextTrainingArguments
 from duosent.training.run import train
 

@@ -2,7 +2,7 @@
 
     python examples/03_predict.py CHECKPOINT --text "What a day" --image photo.jpg
 
-After `duosent demo` the checkpoint is `out/demo/mdse`, and any picture will do.
+After `duosent demo` the checkpoint is `out/demo/runs/mdse`, and any picture will do.
 """
 
 import argparse

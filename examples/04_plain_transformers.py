@@ -1,6 +1,8 @@
-"""Use a checkpoint through the Auto classes of transformers; of duosent nothing but the import is needed.
+"""Use a checkpoint through the Auto classes of transformers.
 
-python examples/04_plain_transformers.py CHECKPOINT --text "What a day" --image photo.jpg
+    python examples/04_plain_transformers.py CHECKPOINT --text "What a day" --image photo.jpg
+
+Of duosent nothing but the import is needed. After `duosent demo` the checkpoint is `out/demo/runs/mdse`.
 """
 
 import argparse

@@ -24,8 +24,7 @@ SMALL = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128}
 
 
 def run_demo(output_dir: str, seed: int = 0) -> dict:
-    """Make posts and encoders, train words only, picture only and MDSE, evaluate each on the test part, answer the
-    test part with MDSE.
+    """Make posts and encoders, train words only, picture only and MDSE, evaluate each, answer the test part.
 
     `output_dir` then holds `posts/`, `encoders/`, `runs/<model>/` (checkpoint, `metrics.json`, `metrics_test.json`),
     `predictions/`, one picture to try, and `demo.json`, what is returned. A folder of an earlier demo is replaced.
@@ -44,9 +43,8 @@ def run_demo(output_dir: str, seed: int = 0) -> dict:
     folder = Path(output_dir)
     _clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(
-        folder / DEMO_FILE, {"seed": seed}
-    )  # from here on the folder is known as a demo's, even if it is cut short
+    # From here on the folder is known as a demo's, even if it is cut short.
+    write_json(folder / DEMO_FILE, {"seed": seed})
     posts = make_demo_posts(folder / "posts", seed=seed)
     splits = load_pairs(str(posts))
     text_encoder, image_encoder = make_demo_encoders(folder / "encoders", splits["train"]["text"][:], seed=seed)

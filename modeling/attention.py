@@ -8,9 +8,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
 def additive_mask(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """Turn `(B, K)`, True for real tokens, into `(B, 1, 1, K)`: 0 for real tokens, the dtype's lowest number for
-    padding.
-    """
+    """Turn `(B, K)`, True for real tokens, into `(B, 1, 1, K)`: 0 for them, the dtype's lowest number for padding."""
     if mask is None:
         return None
     return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)[:, None, None, :]

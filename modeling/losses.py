@@ -56,8 +56,7 @@ def modality_agnostic_contrastive_loss(
         form: "anchor" or "ratio".
 
     Returns: scalar >= 0. An anchor without a positive is left out of the mean; without any positive pair the loss is
-        0 and
-    so is its gradient.
+        0 and so is its gradient.
 
     Raises:
         ValueError: for an unknown `form`.

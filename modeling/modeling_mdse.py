@@ -21,9 +21,7 @@ from duosent.modeling.pooling import masked_mean
 
 
 class AttentionBlock(GradientCheckpointingLayer):
-    """Attention with residual and layer norm on the query's stream, then a feed-forward block: FF(CA(.)) and
-    FF(SA(.)).
-    """
+    """FF(CA(.)) and FF(SA(.)): attention, residual and layer norm on the query's stream, then a feed-forward block."""
 
     def __init__(self, config):
         super().__init__()
@@ -68,9 +66,7 @@ class SummedSimilarity(nn.Module):
 
 
 class MeanSimilarity(nn.Module):
-    """The mean instead of the sum, over sqrt(D): its size depends neither on the other side's length nor on the
-    width.
-    """
+    """The mean instead of the sum, over sqrt(D): neither the other side's length nor the width changes its size."""
 
     def forward(self, tokens: Tensor, shared: Tensor, shared_mask: Tensor) -> Tensor:
         """tokens `(B, N, D)`, shared `(B, M, D)`, its mask `(B, M)` -> `(B, N)`"""
@@ -306,9 +302,7 @@ def view_labels(of_view: Tensor | None, of_post: Tensor, present: Tensor) -> Ten
 
 
 def label_set_index(labels: Tensor) -> Tensor:
-    """Give rows with the same set of labels the same number: `(N, L)` of 0 and 1 -> `(N,)`, -100 for a row that
-    holds -100.
-    """
+    """Number the sets of labels: `(N, L)` of 0 and 1 -> `(N,)`, equal where the sets are, -100 where unknown."""
     same = (labels[:, None] == labels[None]).all(dim=-1)  # (N, N)
     first = same.to(torch.uint8).argmax(dim=-1)  # (N,) the first row that holds the same set
     return first.masked_fill((labels == IGNORED_LABEL).any(dim=-1), IGNORED_LABEL)

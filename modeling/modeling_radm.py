@@ -194,9 +194,7 @@ class RadmModel(TwoTowers, RadmPreTrainedModel):
 
 
 def join(text: Tensor, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Both sequences as one, `(B, T + P, D)`, and again as its two parts, so that a gradient reaches the joined
-    one.
-    """
+    """Both sequences as one, `(B, T + P, D)`, and its two parts, cut from it so that a gradient reaches it."""
     joined = torch.cat([text, image], dim=1)
     return joined, joined[:, : text.shape[1]], joined[:, text.shape[1] :]
 

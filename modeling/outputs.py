@@ -80,9 +80,8 @@ class RadmModelOutput(ModelOutput):
         hidden_states: on request, `(B, T + P, D)` before the first layer and after each of the interaction and
             fusion layers.
         attentions: on request; for each interaction layer text self `(B, H, T, T)`, image self `(B, H, P, P)`, text
-            to image
-            `(B, H, T, P)`, image to text `(B, H, P, T)` (the last two only with `cross_modal`), then `(B, H, T+P,
-            T+P)` for each fusion layer.
+            to image `(B, H, T, P)`, image to text `(B, H, P, T)` (the last two only with `cross_modal`), then for each
+            fusion layer `(B, H, T + P, T + P)`.
         cross_scores: on request; for each interaction layer the pair of unmasked residual scores text to image
             `(B, H, T, P)` and image to text `(B, H, P, T)`.
         gates: on request; for each gated attention, in the order of `attentions`, `(B, H, Q)`. A stack's first layer

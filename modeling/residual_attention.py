@@ -1,11 +1,10 @@
 """Multi-head residual attention of RADM (MHRA): a layer's scores meet those of the layer before.
 
-`S_l = Q_l K_l^T / sqrt(d)` are a layer's own scores and `R_l` its residual scores; `R_1 = S_1`, and `softmax(R_l)
-V_l` is the answer.
-Each way to combine is written twice. `maps` takes and gives `R` itself, `(B, H, Q, K)`. `factors` never builds it: the
-gate is one number per head and query row, so `R_l` stays a product of wide queries and wide keys,
-`R_l = [w_1 Q_1 .. w_l Q_l] [K_1 .. K_l]^T / sqrt(d)`, which fused attention takes as it is. Both give the same
-values and gradients.
+`S_l = Q_l K_l^T / sqrt(d)` are a layer's own scores and `R_l` its residual scores; `R_1 = S_1`, and
+`softmax(R_l) V_l` is the answer. Each way to combine is written twice. `maps` takes and gives `R` itself,
+`(B, H, Q, K)`. `factors` never builds it: the gate is one number per head and query row, so `R_l` stays a product of
+wide queries and wide keys, `R_l = [w_1 Q_1 .. w_l Q_l] [K_1 .. K_l]^T / sqrt(d)`, which fused attention takes as it
+is. Both give the same values and gradients.
 """
 
 from typing import NamedTuple
@@ -127,9 +126,7 @@ def _cosine(product: Tensor, square_a: Tensor, square_b: Tensor) -> Tensor:
 
 
 class AttentionTrace(NamedTuple):
-    """What one residual attention shows of itself: map `(B, H, Q, K)`, unmasked residual scores of the same shape,
-    gate `(B, H, Q)`.
-    """
+    """What one residual attention shows: map and unmasked residual scores `(B, H, Q, K)`, gate `(B, H, Q)`."""
 
     weights: Tensor
     scores: Tensor

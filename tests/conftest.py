@@ -12,59 +12,11 @@ import duosent
 settings.register_profile("duosent", deadline=None, max_examples=25)
 settings.load_profile("duosent")
 
-WORDS = [
-    "a",
-    "the",
-    "this",
-    "is",
-    "was",
-    "not",
-    "so",
-    "very",
-    "good",
-    "bad",
-    "fine",
-    "happy",
-    "sad",
-    "great",
-    "awful",
-    "sun",
-    "rain",
-    "dog",
-    "cat",
-    "day",
-    "night",
-    "sea",
-    "city",
-    "tea",
-    "bus",
-    "love",
-    "hate",
-    "hope",
-    "fear",
-    "joy",
-    "anger",
-    "calm",
-    "we",
-    "you",
-    "they",
-    "she",
-    "he",
-    "it",
-    "and",
-    "but",
-    "or",
-    "with",
-    "without",
-    "on",
-    "in",
-    "at",
-    "my",
-    "our",
-    "what",
-    "why",
-    "how",
-]
+WORDS = """
+a the this is was not so very good bad fine happy sad great awful sun rain dog cat day night sea
+city tea bus love hate hope fear joy anger calm we you they she he it and but or with without on in
+at my our what why how
+""".split()  # noqa: SIM905  (a list of them would be a page)
 
 
 @pytest.fixture(scope="session")

@@ -40,9 +40,7 @@ def test_wheel_holds_every_module_and_nothing_else(wheel):
 
 
 def test_wheel_works_in_an_empty_environment_without_the_checkout(wheel, tmp_path):
-    """A fresh environment that sees the installed dependencies and the wheel, but not the editable install of the
-    checkout.
-    """
+    """A fresh environment sees the installed dependencies and the wheel, but no editable install of the checkout."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
     python = tmp_path / "env" / "bin" / "python"
     site = next((tmp_path / "env" / "lib").glob("python*")) / "site-packages"

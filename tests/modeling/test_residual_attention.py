@@ -51,9 +51,7 @@ def run(stack, queries, contexts, mask, with_maps):
 
 
 def loop(stack, kind, queries, contexts, mask):
-    """`S = QK^T / sqrt(d)`, `c = cos(S, R)` over valid keys, `g = sigmoid(Wc + b)`, `R = (g S + R) / 2`, entry by
-    entry.
-    """
+    """`S = QK^T / sqrt(d)`, `c = cos(S, R)` over valid keys, `g = sigm(Wc + b)`, `R = (gS + R) / 2`."""
     d = D // H
     answers, gates, previous = [], [], None
     for attention, query, context in zip(stack, queries, contexts, strict=False):

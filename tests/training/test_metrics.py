@@ -11,8 +11,7 @@ from transformers import BertConfig
 from duosent.training.metrics import ImageTextMetrics, answers, compute_metrics_for, score_answers
 
 LABELS = ["negative", "neutral", "positive"]
-# true    neg neg neg neu pos        counted by hand: negative: 2 of 3 found, 2 of 2 answers right
-# answer  neg neg pos neu pos        neutral: 1 of 1 and 1 of 1; positive: 1 of 1 and 1 of 2
+# Counted by hand: negative 2 of 3 found, 2 of 2 answers right; neutral 1 of 1, 1 of 1; positive 1 of 1, 1 of 2.
 TRUE, ANSWERED = [0, 0, 0, 1, 2], [0, 0, 2, 1, 2]
 
 

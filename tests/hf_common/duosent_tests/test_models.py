@@ -40,9 +40,7 @@ def full_config(fields: dict) -> dict:
 
 
 class TowerTester:
-    """What a tower of the tested models has: the common tests compare with it what `get_text_features` and
-    `get_image_features` give.
-    """
+    """What a tower of the tested models has; `get_text_features` and `get_image_features` are compared with it."""
 
     def __init__(self, inputs: dict):
         self.inputs = inputs

@@ -1,6 +1,4 @@
-"""Stand-in: the source distribution lacks this folder. The common fields of a config, each with a value that is not
-its default.
-"""
+"""Stand-in for a folder that the source distribution lacks: fields of a config with values that are no defaults."""
 
 config_common_kwargs = {
     "return_dict": False,

@@ -1,15 +1,18 @@
 """The Trainer of transformers, with every loss term in the log and a learning rate for each tower."""
 
 from collections import defaultdict
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, Trainer
+from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_pt_utils import nested_gather
 
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.metrics import compute_metrics_for
 
+ARGUMENTS_FILE = "training_args.json"
 TOWERS = {"text_model": "text_learning_rate", "vision_model": "image_learning_rate"}
 
 
@@ -25,7 +28,7 @@ class ImageTextTrainer(Trainer):
     - Each loss term is logged under its own name beside `loss`: in training the mean since the last log, in evaluation
       the mean over the posts with the prefix in front (`eval_classification_loss`).
     - Text tower, image tower and the rest have learning rates of their own.
-    - The processor is saved in every checkpoint.
+    - The processor is saved in every checkpoint, and the arguments as `training_args.json`.
 
     Args: those of `transformers.Trainer`, `data_collator` an `ImageTextCollator`. Where they are not given, the
         metrics are those of `ImageTextMetrics` and the processor is the collator's.
@@ -133,8 +136,14 @@ class ImageTextTrainer(Trainer):
 
     def _save(self, output_dir=None, state_dict=None):
         super()._save(output_dir, state_dict)
-        if self.args.should_save and self.processing_class is None and self.processor is not None:
-            self.processor.save_pretrained(output_dir or self.args.output_dir)
+        if not self.args.should_save:
+            return
+        folder = Path(output_dir or self.args.output_dir)
+        if self.processing_class is None and self.processor is not None:
+            self.processor.save_pretrained(folder)
+        # Trainer's own record of the arguments is a pickle, which nobody should have to open.
+        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+        (folder / ARGUMENTS_FILE).write_text(self.args.to_json_string() + "\n", encoding="utf-8")
 
 
 __all__ = ["ImageTextTrainer", "loss_terms"]

@@ -12,7 +12,7 @@ from transformers.trainer_pt_utils import nested_gather
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.metrics import compute_metrics_for
 
-ARGUMENTS_FILE = "training_args.json"
+ARGUMENTS_FILE = "arguments.json"
 TOWERS = {"text_model": "text_learning_rate", "vision_model": "image_learning_rate"}
 
 
@@ -28,7 +28,7 @@ class ImageTextTrainer(Trainer):
     - Each loss term is logged under its own name beside `loss`: in training the mean since the last log, in evaluation
       the mean over the posts with the prefix in front (`eval_classification_loss`).
     - Text tower, image tower and the rest have learning rates of their own.
-    - The processor is saved in every checkpoint, and the arguments as `training_args.json`.
+    - The processor is saved in every checkpoint, and the arguments as `arguments.json`.
 
     Args: those of `transformers.Trainer`, `data_collator` an `ImageTextCollator`. Where they are not given, the
         metrics are those of `ImageTextMetrics` and the processor is the collator's.

@@ -83,7 +83,7 @@ def test_the_folder_holds_no_pickle(run):
     folder, _ = run
     left = {file.name for file in folder.iterdir() if file.is_file()}
     assert not [name for name in left if not name.endswith((".json", ".safetensors", ".txt"))], left
-    assert json.loads((folder / "training_args.json").read_text())["seed"] == 3
+    assert json.loads((folder / "arguments.json").read_text())["seed"] == 3
 
 
 def test_evaluate_gives_the_figures_of_the_run(run, data, tmp_path):

@@ -15,6 +15,15 @@ from duosent.modeling.pooling import masked_mean
 PREFIX_TOKENS = ("cls_token", "class_embedding", "distillation_token", "dist_token", "register_tokens", "reg_token")
 # Parts of a vision model behind its last tokens: they would get no gradient, and that stops distributed training.
 UNUSED_HEADS = ("pooler", "head", "pre_logits", "fc_norm", "attn_pool")
+# The same under names that elsewhere stand for a part in use.
+UNUSED_HEADS_OF = {
+    "CLIPVisionModel": ("post_layernorm",),
+    "ConvNextModel": ("layernorm",),
+    "ConvNextV2Model": ("layernorm",),
+    "MobileNetV3": ("conv_head", "norm_head"),
+}
+# What stands in for a patch that pre-training hides: no post has one.
+UNREAD_PARAMETER = "mask_token"
 
 
 def build_text_model(config) -> PreTrainedModel:
@@ -27,11 +36,21 @@ def build_vision_model(config) -> PreTrainedModel:
     if isinstance(config, TimmWrapperConfig):
         config.do_pooling = False
     model = _model_class(config)._from_config(config, **_without_pooler(config))
-    trunk = getattr(model, "timm_model", model)
-    for name in UNUSED_HEADS:
+    trunk = trunk_of(model)
+    for name in unused_heads(trunk):
         if isinstance(getattr(trunk, name, None), nn.Module):
             setattr(trunk, name, nn.Identity())
     return model
+
+
+def trunk_of(model: PreTrainedModel) -> nn.Module:
+    """The module that does the work: timm's own inside its wrapper, else the model itself."""
+    return getattr(model, "timm_model", model)
+
+
+def unused_heads(trunk: nn.Module) -> tuple[str, ...]:
+    """Names of the parts behind the last tokens, whether or not this model has them."""
+    return UNUSED_HEADS + UNUSED_HEADS_OF.get(type(trunk).__name__, ())
 
 
 def pretrained_state(name_or_path: str, side: str) -> tuple:
@@ -63,12 +82,21 @@ def _without_pooler(config) -> dict:
 
 
 def vision_width(model: PreTrainedModel) -> int:
-    """Channels of a vision model's last tokens or grid cells."""
+    """Channels of a vision model's last tokens or grid cells.
+
+    Raises:
+        ValueError: if its config does not tell.
+    """
     if hasattr(model, "timm_model"):
         return model.timm_model.num_features
     if hasattr(model.config, "hidden_sizes"):
         return model.config.hidden_sizes[-1]
-    return model.config.hidden_size
+    if hasattr(model.config, "hidden_size"):
+        return model.config.hidden_size
+    raise ValueError(
+        f"vision_config must have hidden_size or hidden_sizes, which {type(model.config).__name__} has not: "
+        "take timm's model of that name."
+    )
 
 
 def count_prefix_tokens(model: PreTrainedModel) -> int:
@@ -145,7 +173,8 @@ class ImageTextPreTrainedModel(PreTrainedModel):
         for side, (_, state) in states.items():
             tower = getattr(model.base_model, f"{side}_model")
             # Heads behind the tokens were cut off: nothing else may be missing or left over.
-            unused = {key for key in state if any(part in UNUSED_HEADS for part in key.split("."))}
+            heads = set(unused_heads(trunk_of(tower)))
+            unused = {key for key in state if heads & set(key.split("."))}
             unused -= set(tower.state_dict())
             tower.load_state_dict({key: value for key, value in state.items() if key not in unused})
         return model
@@ -193,17 +222,19 @@ class TwoTowers:
             prefix_tokens = count_prefix_tokens(self.vision_model)
             self.num_prefix_tokens = prefix_tokens if self.reads_prefix_tokens else 0
             self._num_skipped_tokens = prefix_tokens - self.num_prefix_tokens
-            trunk = getattr(self.vision_model, "timm_model", self.vision_model)
-            self._channels_last = getattr(trunk, "output_fmt", None) == "NHWC"
-
+            self._channels_last = getattr(trunk_of(self.vision_model), "output_fmt", None) == "NHWC"
         self.freeze_towers()
 
     def freeze_towers(self) -> None:
-        """Take the gradient from the towers that the config freezes."""
+        """Take the gradient from the towers that the config freezes, and from what no forward reads."""
         if self.text_model is not None and self.config.freeze_text:
             self.text_model.requires_grad_(False)
         if self.vision_model is not None and self.config.freeze_image:
             self.vision_model.requires_grad_(False)
+        if self.vision_model is not None:
+            for name, parameter in self.vision_model.named_parameters():
+                if name.endswith(UNREAD_PARAMETER):
+                    parameter.requires_grad_(False)
 
     def _build_projections(self, config) -> None:
         self.text_projection = TokenProjection(self.text_model.config.hidden_size, config.hidden_size)

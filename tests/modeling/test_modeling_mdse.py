@@ -6,7 +6,18 @@ import pytest
 import torch
 from tiny import build, make_batch
 from torch.testing import assert_close
-from transformers import ResNetConfig, SwinConfig, TimmWrapperConfig
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    ConvNextConfig,
+    Dinov2Config,
+    MobileNetV2Config,
+    ResNetConfig,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+    SwinConfig,
+    TimmWrapperConfig,
+)
 
 from duosent import MdseConfig, MdseForImageTextClassification, MdseModel
 from duosent.modeling.losses import modality_agnostic_contrastive_loss
@@ -241,7 +252,19 @@ def test_maps_on_request():
     assert_close(output.logits, plain.logits, atol=2e-5, rtol=1e-4)
 
 
+SMALL_VIT = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "image_size": 32,
+    "patch_size": 8,
+}
 TOWERS = {
+    "clip": (CLIPVisionConfig(**SMALL_VIT), 32, (16, 16)),
+    "siglip": (SiglipVisionConfig(**SMALL_VIT), 32, (16, 16)),
+    "dinov2": (Dinov2Config(**SMALL_VIT), 32, (16, 16)),
+    "convnext": (ConvNextConfig(hidden_sizes=[4, 8, 8, 16], depths=[1, 1, 1, 1]), 64, (4, 16)),
     "resnet": (
         ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], layer_type="basic"),
         64,
@@ -273,6 +296,7 @@ TOWERS = {
         64,
         (4, 8),
     ),
+    "timm mobilenet": (TimmWrapperConfig(architecture="mobilenetv3_small_050"), 64, (4, 288)),
 }
 
 
@@ -292,11 +316,38 @@ def test_any_image_tower(name, tmp_path):
     tokens, mask, _ = model.mdse.run_image_tower(batch["pixel_values"])
     assert tuple(tokens.shape) == (4, patches, width) and mask.all()
     model(**batch).loss.backward()
-    assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    learning = [(name, parameter) for name, parameter in model.named_parameters() if not name.endswith("mask_token")]
+    assert not [name for name, parameter in learning if parameter.grad is None]
     model.eval().save_pretrained(tmp_path)
     again = MdseForImageTextClassification.from_pretrained(tmp_path).eval()
     with torch.no_grad():
         assert torch.equal(again(**batch).logits, model(**batch).logits)
+
+
+def test_what_no_forward_reads_is_not_trained(tmp_path):
+    model = build(MdseForImageTextClassification, vision_config=TOWERS["dinov2"][0].to_dict())
+    model.save_pretrained(tmp_path)
+    for each in (model, MdseForImageTextClassification.from_pretrained(tmp_path)):
+        still = [name for name, parameter in each.named_parameters() if not parameter.requires_grad]
+        assert still == ["mdse.vision_model.embeddings.mask_token"]
+
+
+@pytest.mark.parametrize(
+    "vision_model",
+    [CLIPVisionModel(CLIPVisionConfig(**SMALL_VIT)), SiglipVisionModel(SiglipVisionConfig(**SMALL_VIT))],
+    ids=["clip", "siglip"],
+)
+def test_an_encoder_comes_without_what_stands_behind_its_tokens(vision_model, text_encoder_dir, tmp_path):
+    vision_model.save_pretrained(tmp_path)
+    model = MdseForImageTextClassification.from_encoders(text_encoder_dir, str(tmp_path), hidden_size=16)
+    loaded, original = model.mdse.vision_model.state_dict(), vision_model.state_dict()
+    assert {name for name in original if name not in loaded}
+    assert all(torch.equal(tensor, original[name]) for name, tensor in loaded.items())
+
+
+def test_a_tower_of_unknown_width_is_refused():
+    with pytest.raises(ValueError, match="hidden_sizes, which MobileNetV2Config has not: take timm's model"):
+        build(MdseForImageTextClassification, vision_config=MobileNetV2Config(depth_multiplier=0.35).to_dict())
 
 
 @pytest.mark.slow

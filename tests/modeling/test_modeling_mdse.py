@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import build, make_batch
+from tiny import IMAGE, build, make_batch
 from torch.testing import assert_close
 from transformers import (
     CLIPVisionConfig,
@@ -252,14 +252,7 @@ def test_maps_on_request():
     assert_close(output.logits, plain.logits, atol=2e-5, rtol=1e-4)
 
 
-SMALL_VIT = {
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "image_size": 32,
-    "patch_size": 8,
-}
+SMALL_VIT = {field: value for field, value in IMAGE.items() if field != "model_type"}
 TOWERS = {
     "clip": (CLIPVisionConfig(**SMALL_VIT), 32, (16, 16)),
     "siglip": (SiglipVisionConfig(**SMALL_VIT), 32, (16, 16)),

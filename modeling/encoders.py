@@ -195,6 +195,11 @@ class ImageTextPreTrainedModel(PreTrainedModel):
         """
         super().save_pretrained(save_directory, *args, save_original_format=save_original_format, **kwargs)
 
+    @classmethod
+    def _can_set_attn_implementation(cls) -> bool:
+        """transformers guesses it from the text of the model's file; our attention stands in a file of its own."""
+        return True
+
     @torch.no_grad()
     def _init_weights(self, module):
         super()._init_weights(module)

@@ -134,6 +134,14 @@ class ModelContract:
             logits[implementation] = model(**batch).logits
         assert_close(logits["eager"], logits["sdpa"], atol=2e-5, rtol=1e-4)
 
+    @torch.no_grad()
+    def test_the_attention_of_a_model_in_use_can_be_changed(self):
+        model = self.model(attn_implementation="sdpa")
+        model.set_attn_implementation("eager")
+        assert {part.config._attn_implementation for part in model.modules() if hasattr(part, "config")} == {"eager"}
+        expected = self.model(attn_implementation="eager")(**make_batch()).logits
+        assert torch.equal(model(**make_batch()).logits, expected)
+
     def test_gradient_checkpointing_gives_the_same_gradients(self):
         batch, gradients = make_batch(), []
         for checkpointing in (False, True):

@@ -26,7 +26,8 @@ from datasets import load_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = {"msed": "sentiment", "mvsa_single": "label"}
-FUSION = "--hidden_size 384 --attention_probs_dropout_prob 0 --freeze_image true"
+# Eager attention: in bfloat16 on the CPU it took about three quarters of the time of SDPA.
+FUSION = "--hidden_size 384 --attention_probs_dropout_prob 0 --freeze_image true --attn_implementation eager"
 MODELS = {
     "text": "--model text",
     "image": "--model image --freeze_image true",

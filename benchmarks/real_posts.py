@@ -66,11 +66,11 @@ def hold_out(data: str, shared: str) -> str:
     return str(folder)
 
 
-def run(name: str, model: str, seed: int, posts: str, label: str, shared: str, extra: list[str]) -> Path:
-    """Train once, unless the figures are there already; returns their file."""
+def run(name: str, model: str, seed: int, posts: str, label: str, shared: str, extra: list[str]) -> None:
+    """Train once, unless the figures are there already."""
     figures = ROOT / "docs" / "results" / name / f"{model}-seed-{seed}.json"
     if figures.is_file():
-        return figures
+        return
     output = Path("out") / name / f"{model}-{seed}"
     command = ["duosent", "train", *MODELS[model].split(), "--data", posts, "--label", label]
     command += ["--text-encoder", text_encoder(), "--image-encoder", f"{shared}/weights/vit_tiny_patch16_224"]
@@ -79,16 +79,22 @@ def run(name: str, model: str, seed: int, posts: str, label: str, shared: str, e
     subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=True)
     figures.parent.mkdir(parents=True, exist_ok=True)
     figures.write_bytes((ROOT / output / "metrics.json").read_bytes())
-    return figures
 
 
-def table(rows: dict[str, list[dict]]) -> str:
-    """Mean and standard deviation over the seeds, in percent."""
+def table(name: str) -> str:
+    """All runs of `docs/results/NAME`: mean and standard deviation over the seeds, in percent."""
+    folder = ROOT / "docs" / "results" / name
+    rows = {
+        model: [json.loads(file.read_text()) for file in sorted(folder.glob(f"{model}-seed-*.json"))]
+        for model in MODELS
+    }
     lines = ["| model | seeds | " + " | ".join(FIGURES) + " |", "|---|---|" + "---|" * len(FIGURES)]
     for model, runs in rows.items():
+        if not runs:
+            continue
         cells = []
-        for name in FIGURES:
-            values = [100 * figures[name] for figures in runs]
+        for figure in FIGURES:
+            values = [100 * figures[figure] for figures in runs]
             spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
             cells.append(f"{statistics.mean(values):.2f}{spread}")
         lines.append(f"| {model} | {len(runs)} | " + " | ".join(cells) + " |")
@@ -101,7 +107,9 @@ def main() -> None:
     parser.add_argument("--data", choices=LABELS, required=True)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["text", "image", "mdse", "radm"])
     parser.add_argument("--held-out", action="store_true", help="measure on a fifth of train, to choose by")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument(
+        "--seeds", nargs="*", type=int, default=[0, 1, 2], help="none: print the table and train nothing"
+    )
     options, extra = parser.parse_known_args()
     if not (ROOT / options.shared / "data" / options.data).is_dir():
         sys.exit(f"The posts are not here: {options.shared}/data/{options.data}.")
@@ -109,12 +117,10 @@ def main() -> None:
         name, posts = f"{options.data}-held-out", hold_out(options.data, options.shared)
     else:
         name, posts = options.data, f"{options.shared}/data/{options.data}"
-    rows: dict[str, list[dict]] = {}
     for seed in options.seeds:
         for model in options.models:
-            figures = run(name, model, seed, posts, LABELS[options.data], options.shared, extra)
-            rows.setdefault(model, []).append(json.loads(figures.read_text()))
-    print(table(rows))
+            run(name, model, seed, posts, LABELS[options.data], options.shared, extra)
+    print(table(name))
 
 
 if __name__ == "__main__":

@@ -139,7 +139,8 @@ def test_overwrite_leaves_no_old_checkpoint(data, text_encoder_dir, image_encode
     old = tmp_path / "checkpoint-999"
     old.mkdir()
     (old / "trainer_state.json").write_text("{}")
-    mine = tmp_path / "checkpoint-mine"
+    # Not `checkpoint-...`: Trainer counts every folder of that name among its own when it makes room.
+    mine = tmp_path / "mine"
     mine.mkdir()
     train(
         "text",

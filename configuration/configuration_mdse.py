@@ -34,7 +34,7 @@ class MdseConfig(ImageTextConfig):
     text_private: bool = True
     feature_adaptation: bool = True
     private_similarity: str = "mean"
-    private_contrast: str = "max"
+    private_contrast: str = "softmax"
     contrastive_weight: float | int = 1.0
     contrastive_temperature: float | int = 0.07
     contrastive_form: str = "anchor"

@@ -6,6 +6,7 @@ imported before a command needs it.
 """
 
 import argparse
+import inspect
 import json
 import logging
 import os
@@ -14,14 +15,16 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 from duosent import __version__
 from duosent.parsing import CommandParser, hyphened
-from duosent.tables import demo_table, figures_table, scores_table
+from duosent.tables import demo_table, figures_table, prepared_table, scores_table
+
+PUBLISHED = ("mvsa-single", "mvsa-multiple", "twitter-2015", "twitter-2017", "msed", "vqa-v2")
 
 # What the other commands will do, and the version that they come with.
 LATER = {
-    "prepare": ("turn a published data set's own files into Parquet", "0.2"),
     "audit": ("find doubles across splits, conflicting labels and bad rows", "0.2"),
     "compare": ("compare runs, with intervals and paired tests", "0.3"),
     "card": ("write the model card of a checkpoint", "0.4"),
@@ -167,6 +170,52 @@ def demo(options, free, parser) -> None:
         print("\nTry next:\n" + "\n".join(f"  {command}" for command in commands))
 
 
+def declare_prepare(parser: CommandParser) -> None:
+    parser.add_argument("name", metavar="NAME", choices=PUBLISHED, help=", ".join(PUBLISHED))
+    parser.add_argument("raw_dir", metavar="RAW_DIR", help="folder of the files as they were published")
+    parser.add_argument("output_dir", metavar="OUT_DIR", help="folder for the Parquet files and dataset.json")
+    parser.add_argument("--strict", action="store_true", help="a row that cannot be read is an error")
+    parser.add_argument("--overwrite", action="store_true", help="take the place of an earlier call's files")
+    mvsa = parser.add_argument_group("MVSA")
+    mvsa.add_argument(
+        "--split-files", nargs="+", metavar="FILE", help="published lists, or the folder that holds them"
+    )
+    mvsa.add_argument("--fold", type=int, help="which of ten folds is the test part, where no list is given (1)")
+    mvsa.add_argument("--seed", type=int, help="of the folds (0)")
+    mvsa.add_argument("--text-encoding", choices=["gb18030", "utf-8-ignore"], help="how texts are read (gb18030)")
+    vqa = parser.add_argument_group("VQA v2")
+    vqa.add_argument("--min-answer-count", type=int, help="an answer of the vocabulary is the commonest so often (9)")
+    _declare_common(parser)
+
+
+def prepare(options, free, parser) -> None:
+    """Turn a published data set's own files into Parquet with the pictures inside."""
+    from duosent.data.prepare import READERS
+    from duosent.data.prepare import prepare as prepare_published
+
+    if not os.path.isdir(options.raw_dir):
+        parser.error(f"there is no folder {options.raw_dir}.")
+    known = inspect.signature(READERS[options.name][0]).parameters
+    given = {}
+    for name in ("split_files", "fold", "seed", "text_encoding", "min_answer_count"):
+        value = getattr(options, name)
+        if value is None:
+            continue
+        if name not in known:
+            parser.error(f"--{name.replace('_', '-')} has no meaning for {options.name}.")
+        given[name] = [Path(file) for file in value] if name == "split_files" else value
+    if "split_files" in given and {"fold", "seed"} & set(given):
+        parser.error("--fold and --seed have no meaning beside --split-files.")
+    if not 1 <= given.get("fold", 1) <= 10:
+        parser.error(f"--fold must be from 1 to 10, got {given['fold']}.")
+    if given.get("min_answer_count", 1) < 1:
+        parser.error(f"--min-answer-count must be >= 1, got {given['min_answer_count']}.")
+    result = prepare_published(
+        options.name, options.raw_dir, options.output_dir, strict=options.strict, overwrite=options.overwrite, **given
+    )
+    _show(options, result, prepared_table(result, options.output_dir))
+
+
 def declare_train(parser: CommandParser) -> None:
     from duosent.train_flags import ListFlags
 
@@ -297,6 +346,7 @@ def predict(options, free, parser) -> None:
 
 COMMANDS = {
     "demo": (declare_demo, demo),
+    "prepare": (declare_prepare, prepare),
     "train": (declare_train, train),
     "evaluate": (declare_evaluate, evaluate),
     "predict": (declare_predict, predict),

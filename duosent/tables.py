@@ -44,6 +44,29 @@ def scores_table(answer: dict) -> str:
     return f"{label}\n\n{text_table(['label', 'score'], [list(row) for row in rows])}"
 
 
+def prepared_table(card: dict, output_dir: str) -> str:
+    """What `duosent prepare` wrote."""
+    columns = list(next(iter(card["parts"].values()))["labels"])
+    counts = [
+        [part, column, label, count]
+        for part, figures in card["parts"].items()
+        for column in columns
+        for label, count in figures["labels"][column].items()
+    ]
+    parts = [[part, figures["rows"], figures["rejected"]] for part, figures in card["parts"].items()]
+    lines = [text_table(["part", "rows", "rejected"], parts), text_table(["part", "column", "label", "rows"], counts)]
+    if card["dropped"]:
+        dropped = [[reason, count] for reason, count in card["dropped"].items()]
+        lines.append(text_table(["dropped by the label rule", "rows"], dropped))
+    lines.append(
+        f"Labels: {card['rule']}.\nParts: {card['split']}.\nWritten to {output_dir}; dataset.json says it all."
+    )
+    rejected = sum(figures["rejected"] for figures in card["parts"].values())
+    if rejected:
+        lines.append(f"{rejected} rows cannot be read: rejected.parquet says why.")
+    return "\n\n".join(lines)
+
+
 def demo_table(result: dict) -> str:
     """What each model of the demo got right."""
     rows = [[name, figures["accuracy"], figures["macro_f1"]] for name, figures in result["models"].items()]
@@ -52,4 +75,4 @@ def demo_table(result: dict) -> str:
     return text_table([f"{floor['n']} posts of the test part", "accuracy", "macro F1"], rows)
 
 
-__all__ = ["demo_table", "figures_table", "scores_table", "text_table"]
+__all__ = ["demo_table", "figures_table", "prepared_table", "scores_table", "text_table"]

@@ -2,6 +2,8 @@
 
 import difflib
 import io
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import PIL.Image
@@ -9,7 +11,9 @@ import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo, Features, Image, List, Value
 from tqdm import tqdm
 
-from duosent.data.reading import FILE_NAME, FOLDER, ORIGIN, DataError, read_splits
+from duosent.data.blocks import block_file
+from duosent.data.reading import FILE_NAME, FOLDER, ORIGIN, DataError, download_files, read_splits, split_files
+from duosent.data.streaming import StreamedPairs
 
 # Checking opens each picture: with more rows than this a bar shows how far it is.
 ROWS_BEFORE_A_BAR = 2000
@@ -28,7 +32,9 @@ def load_pairs(
     label_separator: str | None = None,
     base_image_dir: str | None = None,
     check_rows: bool = True,
-) -> DatasetDict:
+    streaming: bool = False,
+    parts: list[str] | None = None,
+) -> DatasetDict | dict[str, StreamedPairs]:
     """Load posts of words and pictures.
 
     Args:
@@ -39,15 +45,19 @@ def load_pairs(
             be absent from the data as a whole, and a cell may be empty.
         label_column: column of the post's label; None to read no label at all.
         text_label_column, image_label_column, target_column, id_column: further columns; None for `text_label`,
-            `image_label`, `target` and `id` where the data has them. Without an id a row is `<split>-<n>`, n from 1.
+            `image_label`, `target` and `id` where the data has them. A row without an id is `<split>-<n>`, n from 1.
         labels: names of the labels in their order. None takes them from the training part (else from the only part):
             names of a `ClassLabel` as they are, whole numbers by size, words by the alphabet.
         label_separator: what separates several labels in one cell of text, such as "|".
         base_image_dir: what picture paths start from, in place of the folder of their file.
         check_rows: refuse rows without any side and pictures that cannot be opened.
+        streaming: read the rows when they are wanted, and check them then; the files of a Hub name are brought into
+            the Hub's cache first. JSON must be JSON Lines.
+        parts: which parts to load; None for all. The names of the labels are those of the training part all the same.
 
-    Returns: a `DatasetDict`; `label` is a `ClassLabel`, or a list of it where cells hold several labels, and the
-        other two label columns likewise. `image` is a `datasets.Image` that is not decoded.
+    Returns: a `DatasetDict`, or with `streaming` a dict of `StreamedPairs`, which give the same rows; `label` is a
+        `ClassLabel`, or a list of it where cells hold several labels, and the other two label columns likewise.
+        `image` is a `datasets.Image` that is not decoded.
 
     Raises:
         DataError: in one sentence that names file, row and reason: a missing column, an unknown label, a picture
@@ -62,17 +72,84 @@ def load_pairs(
         "target": target_column,
         "id": id_column,
     }
-    raw = read_splits(source)
-    splits = {split: _choose(rows, columns, source) for split, rows in raw.items()}
-    if label_column is not None:
-        names = labels or label_names(splits.get("train") or next(iter(splits.values())), label_separator)
-        splits = {split: _encode_labels(rows, names, label_separator) for split, rows in splits.items()}
-    for split, rows in splits.items():
-        rows = _with_ids(_with_pictures(rows, base_image_dir), split)
-        if check_rows:
+    reader = PairReader(source, columns, labels, label_separator, base_image_dir, check_rows)
+    if streaming:
+        return _stream(source, reader, parts)
+    names_wanted = label_column is not None and labels is None
+    raw = read_splits(source, None if parts is None or names_wanted else parts)
+    if names_wanted:
+        named = raw["train"] if "train" in raw else next(iter(raw.values()))
+        reader.labels = label_names([reader.choose(named)], label_separator)
+    pairs = DatasetDict()
+    for split, rows in raw.items():
+        if parts is None or split in parts:
+            pairs[split] = reader(rows, split)
+    return pairs
+
+
+@dataclass
+class PairReader:
+    """Raw rows, as `read_splits` gives them, to rows of pairs; the arguments are those of `load_pairs`."""
+
+    source: str
+    columns: dict[str, str | None]
+    labels: list[str] | None
+    label_separator: str | None
+    base_image_dir: str | None
+    check_rows: bool
+
+    def choose(self, rows: Dataset) -> Dataset:
+        return _choose(rows, self.columns, self.source)
+
+    def __call__(self, rows: Dataset, split: str, first: int = 1) -> Dataset:
+        """
+        Args:
+            rows: of one split, or some of them.
+            split: its name, for rows without an id.
+            first: number of the first of the rows in the split.
+        """
+        rows = self.choose(rows)
+        if self.columns["label"] is not None:
+            rows = _encode_labels(rows, self.labels, self.label_separator)
+        rows = _with_ids(_with_pictures(rows, self.base_image_dir), split, first)
+        if self.check_rows:
             _check_rows(rows)
-        splits[split] = rows.remove_columns([FOLDER, ORIGIN])
-    return DatasetDict(splits)
+        return rows.remove_columns([FOLDER, ORIGIN])
+
+
+@dataclass
+class SplitReader:
+    """A `PairReader` for the blocks of one split."""
+
+    reader: PairReader
+    split: str
+
+    def __call__(self, rows: Dataset, first: int) -> Dataset:
+        return self.reader(rows, self.split, first)
+
+
+def _stream(source: str, reader: PairReader, parts: list[str] | None) -> dict[str, StreamedPairs]:
+    files = split_files(source) or download_files(str(source))
+    if reader.columns["label"] is not None and reader.labels is None:
+        named = files.get("train") or next(iter(files.values()))
+        reader.labels = label_names(_label_columns(named, reader), reader.label_separator)
+    return {
+        split: StreamedPairs(paths, SplitReader(reader, split))
+        for split, paths in files.items()
+        if parts is None or split in parts
+    }
+
+
+def _label_columns(files: list[Path], reader: PairReader) -> Iterable[Dataset]:
+    """The column of labels alone, block by block."""
+    column = reader.columns["label"]
+    for path in files:
+        file = block_file(path)
+        for block in file.blocks:
+            if column not in file.column_names:
+                reader.choose(next(file.read(block)))  # which says so
+            for rows in file.read(block, [column]):
+                yield rows if column == "label" else rows.rename_column(column, "label")
 
 
 def _choose(rows: Dataset, columns: dict[str, str | None], source) -> Dataset:
@@ -101,24 +178,25 @@ def _choose(rows: Dataset, columns: dict[str, str | None], source) -> Dataset:
     return Dataset(table, info=DatasetInfo(features=features))
 
 
-def label_names(rows: Dataset, separator: str | None = None) -> list[str]:
-    """Names of the labels of a part, in their order; see `load_pairs`."""
-    feature = rows.features["label"]
-    inner = feature.feature if isinstance(feature, List) else feature
-    if isinstance(inner, ClassLabel):
-        return list(inner.names)
-    values = {value for cell in rows["label"] for value in _values(cell, separator)}
+def label_names(parts: Iterable[Dataset], separator: str | None = None) -> list[str]:
+    """Names of the labels of a split, given in one piece or in several, in their order; see `load_pairs`."""
+    values, origin = set(), None
+    for rows in parts:
+        feature = rows.features["label"]
+        inner = feature.feature if isinstance(feature, List) else feature
+        if isinstance(inner, ClassLabel):
+            return list(inner.names)
+        values |= {value for cell in rows["label"] for value in _values(cell, separator)}
+        origin = origin or rows[0][ORIGIN]
     if not values:
-        raise DataError(
-            f"The column of labels must hold at least one label, got only empty cells ({rows[0][ORIGIN]})."
-        )
+        raise DataError(f"The column of labels must hold at least one label, got only empty cells ({origin}).")
     if all(_is_whole_number(value) for value in values):
         return [str(value) for value in sorted({int(value) for value in values})]
     return sorted(str(value) for value in values)
 
 
 def _is_whole_number(value) -> bool:
-    return isinstance(value, int) or (isinstance(value, str) and value.lstrip("-").isdigit())
+    return isinstance(value, int) or (isinstance(value, str) and value.lstrip("-").isdecimal())
 
 
 def _values(cell, separator: str | None) -> list:
@@ -193,25 +271,27 @@ def _resolve(path: str, folder: str) -> str:
     return path if path.startswith(("http://", "https://")) else str(Path(folder) / path)
 
 
-def _with_ids(rows: Dataset, split: str) -> Dataset:
+def _with_ids(rows: Dataset, split: str, first: int) -> Dataset:
     if "text" not in rows.column_names:
         rows = rows.add_column("text", [None] * len(rows), feature=Value("string"))
     for column in ("text", "target"):
         if column in rows.column_names and rows.features[column] != Value("string"):
             rows = rows.cast_column(column, Value("string"))
-    if "id" not in rows.column_names:
-        ids = [f"{split}-{number}" for number in range(1, len(rows) + 1)]
-    else:
-        ids = [str(value) for value in rows["id"]]
+    given = [None] * len(rows)
+    if "id" in rows.column_names:
+        given = rows["id"]
         rows = rows.remove_columns("id")
+    ids = [f"{split}-{first + index}" if value is None else str(value) for index, value in enumerate(given)]
     rows = rows.add_column("id", ids, feature=Value("string"))
     order = ["id", "text", "image", "label", "text_label", "image_label", "target", FOLDER, ORIGIN]
     return rows.select_columns([column for column in order if column in rows.column_names])
 
 
 def _check_rows(rows: Dataset) -> None:
-    bar = tqdm(rows, desc="checking pictures", unit="post", disable=len(rows) < ROWS_BEFORE_A_BAR, leave=False)
-    for row in bar:
+    table = rows.data.table.select(["image", "text", ORIGIN])
+    posts = (row for batch in table.to_batches(max_chunksize=1000) for row in batch.to_pylist())
+    hidden = len(rows) < ROWS_BEFORE_A_BAR
+    for row in tqdm(posts, "checking pictures", len(rows), unit="post", disable=hidden, leave=False):
         picture = row["image"]
         if picture is None or (picture["bytes"] is None and picture["path"] is None):
             if not (row["text"] or "").strip():

@@ -226,6 +226,7 @@ def declare_train(parser: CommandParser) -> None:
     parser.add_argument("--image-encoder", metavar="E", help="folder or Hub name of a pretrained vision model")
     parser.add_argument("--max-length", type=int, help="longest text, in tokens (128)")
     parser.add_argument("--no-clean-text", dest="clean_text", action="store_false", help="leave links and @names in")
+    parser.add_argument("--streaming", action="store_true", help="read the train part block by block, however large")
     parser.add_argument("--evaluate-test", action="store_true", help="evaluate on the test part too, at the end")
     parser.add_argument("--overwrite", action="store_true", help="take an output folder that is not empty")
     parser.add_argument("--list-flags", action=ListFlags, help="list every further flag, and exit")
@@ -257,6 +258,7 @@ def train(options, free, parser) -> None:
         columns=_columns(options),
         config=config,
         processing={name: value for name, value in processing.items() if value is not None},
+        streaming=options.streaming,
         evaluate_test=options.evaluate_test,
         overwrite=options.overwrite,
         command=_command_line(),

@@ -228,6 +228,21 @@ def test_interrupted_and_run_again_gives_the_same_files(tmp_path, small_shards, 
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
+def test_a_picture_that_comes_after_an_interruption_is_taken(tmp_path, small_shards, monkeypatch):
+    raw = many(tmp_path / "raw")
+    trees.write(raw / "train" / "images" / "17.jpg", trees.jpeg(17))
+    prepare("msed", raw, tmp_path / "whole")
+    picture = raw / "train" / "images" / "3.jpg"
+    content = picture.read_bytes()
+    picture.unlink()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(prepare_module, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        prepare("msed", raw, tmp_path / "out")
+    picture.write_bytes(content)
+    prepare("msed", raw, tmp_path / "out")
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
 def test_interrupted_while_moving(tmp_path, monkeypatch):
     raw = trees.write_msed(tmp_path / "raw")
     prepare("msed", raw, tmp_path / "whole")

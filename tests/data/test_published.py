@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from duosent.data.msed import read_msed
 from duosent.data.mvsa import majority, merge, read_mvsa
+from duosent.data.published import read_lines
 from duosent.data.reading import DataError
 from duosent.data.splits import stratified_folds
 from duosent.data.twitter import read_twitter
@@ -23,6 +24,14 @@ def table(data) -> dict[str, list[dict]]:
         part: [row.values | {"picture": str(row.picture), "problem": row.problem} for row in read()]
         for part, read in data.parts.items()
     }
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_bytes("\ufeffa\r\n\nb\rc\x85\u2028d\x0b\n \ne\r\n\r\n\n".encode())
+    assert list(read_lines(path)) == [(1, "a"), (2, ""), (3, "b\rc\x85\u2028d\x0b"), (4, " "), (5, "e")]
+    path.write_bytes(b"")
+    assert list(read_lines(path)) == []
 
 
 # MSED

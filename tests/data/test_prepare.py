@@ -14,6 +14,7 @@ from datasets import Image
 from PIL import Image as Picture
 
 import duosent.data.prepare as prepare_module
+import duosent.data.shards as shards_module
 from duosent.cli import PUBLISHED, main
 from duosent.data.pairs import load_pairs
 from duosent.data.prepare import READERS, prepare
@@ -191,8 +192,8 @@ def many(folder, count=60):
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(prepare_module, "SHARD_BYTES", 60_000)
-    monkeypatch.setattr(prepare_module, "GROUP_BYTES", 12_000)
+    monkeypatch.setattr(shards_module, "SHARD_BYTES", 60_000)
+    monkeypatch.setattr(shards_module, "GROUP_BYTES", 12_000)
 
 
 def test_shards_are_not_larger_than_they_may_be(tmp_path, small_shards):
@@ -211,7 +212,7 @@ def test_shards_are_not_larger_than_they_may_be(tmp_path, small_shards):
 def test_interrupted_and_run_again_gives_the_same_files(tmp_path, small_shards, monkeypatch, stop):
     raw = many(tmp_path / "raw")
     prepare("msed", raw, tmp_path / "whole")
-    read_picture, left = prepare_module._read_picture, [stop]
+    read_picture, left = shards_module.read_picture, [stop]
 
     def interrupted(path):
         left[0] -= 1
@@ -219,7 +220,7 @@ def test_interrupted_and_run_again_gives_the_same_files(tmp_path, small_shards, 
             raise KeyboardInterrupt
         return read_picture(path)
 
-    monkeypatch.setattr(prepare_module, "_read_picture", interrupted)
+    monkeypatch.setattr(shards_module, "read_picture", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare("msed", raw, tmp_path / "out")
     left[0] = 10**6
@@ -329,7 +330,7 @@ def test_killed_processes_and_memory(tmp_path):
         for row in range(1, 51):
             trees.write(folder / "train" / "images" / f"{row}.jpg", trees.jpeg(row) + os.urandom(size))
     code = (
-        "import sys, resource; from duosent.data.prepare import prepare; import duosent.data.prepare as p;"
+        "import sys, resource; from duosent.data.prepare import prepare; import duosent.data.shards as p;"
         "p.GROUP_BYTES = 6_000_000; p.SHARD_BYTES = 40_000_000; prepare('msed', sys.argv[1], sys.argv[2]);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

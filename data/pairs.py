@@ -2,6 +2,7 @@
 
 import difflib
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,14 +153,26 @@ def _label_columns(files: list[Path], reader: PairReader) -> Iterable[Dataset]:
                 yield rows if column == "label" else rows.rename_column(column, "label")
 
 
-def _choose(rows: Dataset, columns: dict[str, str | None], source) -> Dataset:
-    """The columns that pairs have, under their names."""
-    present = rows.column_names
+def choose_columns(present: list[str], columns: dict[str, str | None], source) -> dict[str, str]:
+    """The columns of the data that serve as `id`, `text`, `image`, `label`, ...
+
+    Args:
+        present: names of the data's columns.
+        columns: what each is wanted from, by its name here; None for one that is taken only where the data has it
+            under that name (a label of one side only where labels are wanted at all).
+        source: of the data, for the message.
+
+    Returns: name here -> column of the data, for those that are there.
+
+    Raises:
+        DataError: for a column that was asked for and is not there.
+    """
     wanted = dict(columns)
     if wanted["image"] == "image" and "image" not in present and FILE_NAME in present:
         wanted["image"] = FILE_NAME
     for name in ("text_label", "image_label", "target", "id"):
-        if wanted[name] is None and name in present and (columns["label"] is not None or not name.endswith("label")):
+        labelled = wanted.get("label") is not None
+        if wanted.get(name) is None and name in present and (labelled or not name.endswith("label")):
             wanted[name] = name
     # A side may be absent from the data as a whole, if it was not asked for by another name.
     for side, other in (("text", "image"), ("image", "text")):
@@ -168,11 +181,21 @@ def _choose(rows: Dataset, columns: dict[str, str | None], source) -> Dataset:
     chosen = {name: column for name, column in wanted.items() if column is not None}
     for name, column in chosen.items():
         if column not in present:
-            visible = [other for other in present if other not in (FOLDER, ORIGIN)]
-            nearest = difflib.get_close_matches(column, visible, n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else "."
-            raise DataError(f"{source} has no column {column} ({name}), only {', '.join(visible)}{hint}")
-    chosen |= {name: name for name in (FOLDER, ORIGIN)}
+            raise DataError(no_column(source, column, name, present))
+    return chosen
+
+
+def no_column(source, column: str, name: str, present: list[str]) -> str:
+    """The sentence that says so, with the nearest column that there is."""
+    visible = [other for other in present if other not in (FOLDER, ORIGIN)]
+    nearest = difflib.get_close_matches(column, visible, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else "."
+    return f"{source} has no column {column} ({name}), only {', '.join(visible)}{hint}"
+
+
+def _choose(rows: Dataset, columns: dict[str, str | None], source) -> Dataset:
+    """The columns that pairs have, under their names."""
+    chosen = choose_columns(rows.column_names, columns, source) | {name: name for name in (FOLDER, ORIGIN)}
     table = pa.table({name: rows.data.column(column) for name, column in chosen.items()})
     features = Features({name: rows.features[column] for name, column in chosen.items()})
     return Dataset(table, info=DatasetInfo(features=features))
@@ -186,20 +209,23 @@ def label_names(parts: Iterable[Dataset], separator: str | None = None) -> list[
         inner = feature.feature if isinstance(feature, List) else feature
         if isinstance(inner, ClassLabel):
             return list(inner.names)
-        values |= {value for cell in rows["label"] for value in _values(cell, separator)}
+        values |= {value for cell in rows["label"] for value in cell_values(cell, separator)}
         origin = origin or rows[0][ORIGIN]
     if not values:
         raise DataError(f"The column of labels must hold at least one label, got only empty cells ({origin}).")
-    if all(_is_whole_number(value) for value in values):
+    if all(is_whole_number(value) for value in values):
         return [str(value) for value in sorted({int(value) for value in values})]
     return sorted(str(value) for value in values)
 
 
-def _is_whole_number(value) -> bool:
-    return isinstance(value, int) or (isinstance(value, str) and value.lstrip("-").isdecimal())
+def is_whole_number(value) -> bool:
+    """True for 7 and for "7": labels that are put in order by size."""
+    if isinstance(value, str):
+        return re.fullmatch(r"-?\d+", value) is not None
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _values(cell, separator: str | None) -> list:
+def cell_values(cell, separator: str | None) -> list:
     """The labels in a cell: none, one or several."""
     if cell is None or cell == "":
         return []
@@ -222,9 +248,9 @@ def _encode_labels(rows: Dataset, names: list[str], separator: str | None) -> Da
         encoded = []
         for position, cell in enumerate(rows[column]):
             indices = []
-            for value in _values(cell, separator):
+            for value in cell_values(cell, separator):
                 name = str(value) if own_names is None else own_names[value]
-                if isinstance(value, str) and name not in index_of and _is_whole_number(value):
+                if isinstance(value, str) and name not in index_of and is_whole_number(value):
                     name = str(int(value))
                 if name not in index_of:
                     raise DataError(
@@ -245,12 +271,7 @@ def _with_pictures(rows: Dataset, base_image_dir: str | None) -> Dataset:
     if "image" not in rows.column_names:
         empty = [{"bytes": None, "path": None}] * len(rows)
         return rows.add_column("image", empty, feature=Image(decode=False))
-    feature = rows.features["image"]
-    if not isinstance(feature, Image):
-        allowed = isinstance(feature, dict) or getattr(feature, "dtype", None) in ("string", "binary", "large_string")
-        if not allowed:
-            raise DataError(f"{rows[0][ORIGIN]}: image must hold bytes, a path or an image, got {feature}.")
-    rows = rows.cast_column("image", Image(decode=False))
+    rows = undecoded(rows, "image")
     storage = rows.data.column("image").combine_chunks()
     if isinstance(storage, pa.ChunkedArray):
         storage = pa.concat_arrays(storage.chunks)
@@ -259,14 +280,28 @@ def _with_pictures(rows: Dataset, base_image_dir: str | None) -> Dataset:
     if not any(missing and path for missing, path in zip(on_disk, paths, strict=True)):
         return rows
     resolved = [
-        _resolve(path, base_image_dir or folder) if missing and path else path
+        resolve_path(path, base_image_dir or folder) if missing and path else path
         for path, folder, missing in zip(paths, rows[FOLDER], on_disk, strict=True)
     ]
     pictures = pa.StructArray.from_arrays([inside, pa.array(resolved, pa.string())], names=["bytes", "path"])
     return rows.remove_columns("image").add_column("image", pictures, feature=Image(decode=False))
 
 
-def _resolve(path: str, folder: str) -> str:
+def undecoded(rows: Dataset, column: str) -> Dataset:
+    """The same rows with a column of bytes, paths or images as `datasets.Image` that is not decoded.
+
+    Raises:
+        DataError: for a column of another kind.
+    """
+    feature = rows.features[column]
+    if not isinstance(feature, Image):
+        allowed = isinstance(feature, dict) or getattr(feature, "dtype", None) in ("string", "binary", "large_string")
+        if not allowed:
+            raise DataError(f"{rows[0][ORIGIN]}: {column} must hold bytes, a path or an image, got {feature}.")
+    return rows.cast_column(column, Image(decode=False))
+
+
+def resolve_path(path: str, folder: str) -> str:
     """Absolute, but for an address on the web, which stays what it is and is refused where it is read."""
     return path if path.startswith(("http://", "https://")) else str(Path(folder) / path)
 
@@ -319,4 +354,14 @@ def _why_unreadable(picture: dict) -> str | None:
         return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
-__all__ = ["DataError", "label_names", "load_pairs"]
+__all__ = [
+    "DataError",
+    "cell_values",
+    "choose_columns",
+    "is_whole_number",
+    "label_names",
+    "load_pairs",
+    "no_column",
+    "resolve_path",
+    "undecoded",
+]

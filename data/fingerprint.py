@@ -2,12 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
-from datasets import Dataset
 
-
-def fingerprint(rows: Dataset) -> str:
+def fingerprint(rows: Iterable[dict]) -> str:
     """The first 16 hexadecimal digits of a SHA-256 over ids, texts, labels and pictures of all rows, in their order.
 
     Args:

@@ -2,6 +2,9 @@
 
 import difflib
 import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import PIL.Image
@@ -9,7 +12,9 @@ import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo, Features, Image, List, Value
 from tqdm import tqdm
 
-from duosent.data.reading import FILE_NAME, FOLDER, ORIGIN, DataError, read_splits
+from duosent.data.blocks import block_file
+from duosent.data.reading import FILE_NAME, FOLDER, ORIGIN, DataError, download_files, read_splits, split_files
+from duosent.data.streaming import StreamedPairs
 
 # Checking opens each picture: with more rows than this a bar shows how far it is.
 ROWS_BEFORE_A_BAR = 2000
@@ -28,7 +33,9 @@ def load_pairs(
     label_separator: str | None = None,
     base_image_dir: str | None = None,
     check_rows: bool = True,
-) -> DatasetDict:
+    streaming: bool = False,
+    parts: list[str] | None = None,
+) -> DatasetDict | dict[str, StreamedPairs]:
     """Load posts of words and pictures.
 
     Args:
@@ -39,15 +46,19 @@ def load_pairs(
             be absent from the data as a whole, and a cell may be empty.
         label_column: column of the post's label; None to read no label at all.
         text_label_column, image_label_column, target_column, id_column: further columns; None for `text_label`,
-            `image_label`, `target` and `id` where the data has them. Without an id a row is `<split>-<n>`, n from 1.
+            `image_label`, `target` and `id` where the data has them. A row without an id is `<split>-<n>`, n from 1.
         labels: names of the labels in their order. None takes them from the training part (else from the only part):
             names of a `ClassLabel` as they are, whole numbers by size, words by the alphabet.
         label_separator: what separates several labels in one cell of text, such as "|".
         base_image_dir: what picture paths start from, in place of the folder of their file.
         check_rows: refuse rows without any side and pictures that cannot be opened.
+        streaming: read the rows when they are wanted, and check them then; the files of a Hub name are brought into
+            the Hub's cache first. JSON must be JSON Lines.
+        parts: which parts to load; None for all. The names of the labels are those of the training part all the same.
 
-    Returns: a `DatasetDict`; `label` is a `ClassLabel`, or a list of it where cells hold several labels, and the
-        other two label columns likewise. `image` is a `datasets.Image` that is not decoded.
+    Returns: a `DatasetDict`, or with `streaming` a dict of `StreamedPairs`, which give the same rows; `label` is a
+        `ClassLabel`, or a list of it where cells hold several labels, and the other two label columns likewise.
+        `image` is a `datasets.Image` that is not decoded.
 
     Raises:
         DataError: in one sentence that names file, row and reason: a missing column, an unknown label, a picture
@@ -62,27 +73,106 @@ def load_pairs(
         "target": target_column,
         "id": id_column,
     }
-    raw = read_splits(source)
-    splits = {split: _choose(rows, columns, source) for split, rows in raw.items()}
-    if label_column is not None:
-        names = labels or label_names(splits.get("train") or next(iter(splits.values())), label_separator)
-        splits = {split: _encode_labels(rows, names, label_separator) for split, rows in splits.items()}
-    for split, rows in splits.items():
-        rows = _with_ids(_with_pictures(rows, base_image_dir), split)
-        if check_rows:
+    reader = PairReader(source, columns, labels, label_separator, base_image_dir, check_rows)
+    if streaming:
+        return _stream(source, reader, parts)
+    names_wanted = label_column is not None and labels is None
+    raw = read_splits(source, None if parts is None or names_wanted else parts)
+    if names_wanted:
+        named = raw["train"] if "train" in raw else next(iter(raw.values()))
+        reader.labels = label_names([reader.choose(named)], label_separator)
+    pairs = DatasetDict()
+    for split, rows in raw.items():
+        if parts is None or split in parts:
+            pairs[split] = reader(rows, split)
+    return pairs
+
+
+@dataclass
+class PairReader:
+    """Raw rows, as `read_splits` gives them, to rows of pairs; the arguments are those of `load_pairs`."""
+
+    source: str
+    columns: dict[str, str | None]
+    labels: list[str] | None
+    label_separator: str | None
+    base_image_dir: str | None
+    check_rows: bool
+
+    def choose(self, rows: Dataset) -> Dataset:
+        return _choose(rows, self.columns, self.source)
+
+    def __call__(self, rows: Dataset, split: str, first: int = 1) -> Dataset:
+        """
+        Args:
+            rows: of one split, or some of them.
+            split: its name, for rows without an id.
+            first: number of the first of the rows in the split.
+        """
+        rows = self.choose(rows)
+        if self.columns["label"] is not None:
+            rows = _encode_labels(rows, self.labels, self.label_separator)
+        rows = _with_ids(_with_pictures(rows, self.base_image_dir), split, first)
+        if self.check_rows:
             _check_rows(rows)
-        splits[split] = rows.remove_columns([FOLDER, ORIGIN])
-    return DatasetDict(splits)
+        return rows.remove_columns([FOLDER, ORIGIN])
 
 
-def _choose(rows: Dataset, columns: dict[str, str | None], source) -> Dataset:
-    """The columns that pairs have, under their names."""
-    present = rows.column_names
+@dataclass
+class SplitReader:
+    """A `PairReader` for the blocks of one split."""
+
+    reader: PairReader
+    split: str
+
+    def __call__(self, rows: Dataset, first: int) -> Dataset:
+        return self.reader(rows, self.split, first)
+
+
+def _stream(source: str, reader: PairReader, parts: list[str] | None) -> dict[str, StreamedPairs]:
+    files = split_files(source) or download_files(str(source))
+    if reader.columns["label"] is not None and reader.labels is None:
+        named = files.get("train") or next(iter(files.values()))
+        reader.labels = label_names(_label_columns(named, reader), reader.label_separator)
+    return {
+        split: StreamedPairs(paths, SplitReader(reader, split))
+        for split, paths in files.items()
+        if parts is None or split in parts
+    }
+
+
+def _label_columns(files: list[Path], reader: PairReader) -> Iterable[Dataset]:
+    """The column of labels alone, block by block."""
+    column = reader.columns["label"]
+    for path in files:
+        file = block_file(path)
+        for block in file.blocks:
+            if column not in file.column_names:
+                reader.choose(next(file.read(block)))  # which says so
+            for rows in file.read(block, [column]):
+                yield rows if column == "label" else rows.rename_column(column, "label")
+
+
+def choose_columns(present: list[str], columns: dict[str, str | None], source) -> dict[str, str]:
+    """The columns of the data that serve as `id`, `text`, `image`, `label`, ...
+
+    Args:
+        present: names of the data's columns.
+        columns: what each is wanted from, by its name here; None for one that is taken only where the data has it
+            under that name (a label of one side only where labels are wanted at all).
+        source: of the data, for the message.
+
+    Returns: name here -> column of the data, for those that are there.
+
+    Raises:
+        DataError: for a column that was asked for and is not there.
+    """
     wanted = dict(columns)
     if wanted["image"] == "image" and "image" not in present and FILE_NAME in present:
         wanted["image"] = FILE_NAME
     for name in ("text_label", "image_label", "target", "id"):
-        if wanted[name] is None and name in present and (columns["label"] is not None or not name.endswith("label")):
+        labelled = wanted.get("label") is not None
+        if wanted.get(name) is None and name in present and (labelled or not name.endswith("label")):
             wanted[name] = name
     # A side may be absent from the data as a whole, if it was not asked for by another name.
     for side, other in (("text", "image"), ("image", "text")):
@@ -91,37 +181,51 @@ def _choose(rows: Dataset, columns: dict[str, str | None], source) -> Dataset:
     chosen = {name: column for name, column in wanted.items() if column is not None}
     for name, column in chosen.items():
         if column not in present:
-            visible = [other for other in present if other not in (FOLDER, ORIGIN)]
-            nearest = difflib.get_close_matches(column, visible, n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else "."
-            raise DataError(f"{source} has no column {column} ({name}), only {', '.join(visible)}{hint}")
-    chosen |= {name: name for name in (FOLDER, ORIGIN)}
+            raise DataError(no_column(source, column, name, present))
+    return chosen
+
+
+def no_column(source, column: str, name: str, present: list[str]) -> str:
+    """The sentence that says so, with the nearest column that there is."""
+    visible = [other for other in present if other not in (FOLDER, ORIGIN)]
+    nearest = difflib.get_close_matches(column, visible, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else "."
+    return f"{source} has no column {column} ({name}), only {', '.join(visible)}{hint}"
+
+
+def _choose(rows: Dataset, columns: dict[str, str | None], source) -> Dataset:
+    """The columns that pairs have, under their names."""
+    chosen = choose_columns(rows.column_names, columns, source) | {name: name for name in (FOLDER, ORIGIN)}
     table = pa.table({name: rows.data.column(column) for name, column in chosen.items()})
     features = Features({name: rows.features[column] for name, column in chosen.items()})
     return Dataset(table, info=DatasetInfo(features=features))
 
 
-def label_names(rows: Dataset, separator: str | None = None) -> list[str]:
-    """Names of the labels of a part, in their order; see `load_pairs`."""
-    feature = rows.features["label"]
-    inner = feature.feature if isinstance(feature, List) else feature
-    if isinstance(inner, ClassLabel):
-        return list(inner.names)
-    values = {value for cell in rows["label"] for value in _values(cell, separator)}
+def label_names(parts: Iterable[Dataset], separator: str | None = None) -> list[str]:
+    """Names of the labels of a split, given in one piece or in several, in their order; see `load_pairs`."""
+    values, origin = set(), None
+    for rows in parts:
+        feature = rows.features["label"]
+        inner = feature.feature if isinstance(feature, List) else feature
+        if isinstance(inner, ClassLabel):
+            return list(inner.names)
+        values |= {value for cell in rows["label"] for value in cell_values(cell, separator)}
+        origin = origin or rows[0][ORIGIN]
     if not values:
-        raise DataError(
-            f"The column of labels must hold at least one label, got only empty cells ({rows[0][ORIGIN]})."
-        )
-    if all(_is_whole_number(value) for value in values):
+        raise DataError(f"The column of labels must hold at least one label, got only empty cells ({origin}).")
+    if all(is_whole_number(value) for value in values):
         return [str(value) for value in sorted({int(value) for value in values})]
     return sorted(str(value) for value in values)
 
 
-def _is_whole_number(value) -> bool:
-    return isinstance(value, int) or (isinstance(value, str) and value.lstrip("-").isdigit())
+def is_whole_number(value) -> bool:
+    """True for 7 and for "7": labels that are put in order by size."""
+    if isinstance(value, str):
+        return re.fullmatch(r"-?\d+", value) is not None
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _values(cell, separator: str | None) -> list:
+def cell_values(cell, separator: str | None) -> list:
     """The labels in a cell: none, one or several."""
     if cell is None or cell == "":
         return []
@@ -144,9 +248,9 @@ def _encode_labels(rows: Dataset, names: list[str], separator: str | None) -> Da
         encoded = []
         for position, cell in enumerate(rows[column]):
             indices = []
-            for value in _values(cell, separator):
+            for value in cell_values(cell, separator):
                 name = str(value) if own_names is None else own_names[value]
-                if isinstance(value, str) and name not in index_of and _is_whole_number(value):
+                if isinstance(value, str) and name not in index_of and is_whole_number(value):
                     name = str(int(value))
                 if name not in index_of:
                     raise DataError(
@@ -167,12 +271,7 @@ def _with_pictures(rows: Dataset, base_image_dir: str | None) -> Dataset:
     if "image" not in rows.column_names:
         empty = [{"bytes": None, "path": None}] * len(rows)
         return rows.add_column("image", empty, feature=Image(decode=False))
-    feature = rows.features["image"]
-    if not isinstance(feature, Image):
-        allowed = isinstance(feature, dict) or getattr(feature, "dtype", None) in ("string", "binary", "large_string")
-        if not allowed:
-            raise DataError(f"{rows[0][ORIGIN]}: image must hold bytes, a path or an image, got {feature}.")
-    rows = rows.cast_column("image", Image(decode=False))
+    rows = undecoded(rows, "image")
     storage = rows.data.column("image").combine_chunks()
     if isinstance(storage, pa.ChunkedArray):
         storage = pa.concat_arrays(storage.chunks)
@@ -181,37 +280,53 @@ def _with_pictures(rows: Dataset, base_image_dir: str | None) -> Dataset:
     if not any(missing and path for missing, path in zip(on_disk, paths, strict=True)):
         return rows
     resolved = [
-        _resolve(path, base_image_dir or folder) if missing and path else path
+        resolve_path(path, base_image_dir or folder) if missing and path else path
         for path, folder, missing in zip(paths, rows[FOLDER], on_disk, strict=True)
     ]
     pictures = pa.StructArray.from_arrays([inside, pa.array(resolved, pa.string())], names=["bytes", "path"])
     return rows.remove_columns("image").add_column("image", pictures, feature=Image(decode=False))
 
 
-def _resolve(path: str, folder: str) -> str:
+def undecoded(rows: Dataset, column: str) -> Dataset:
+    """The same rows with a column of bytes, paths or images as `datasets.Image` that is not decoded.
+
+    Raises:
+        DataError: for a column of another kind.
+    """
+    feature = rows.features[column]
+    if not isinstance(feature, Image):
+        allowed = isinstance(feature, dict) or getattr(feature, "dtype", None) in ("string", "binary", "large_string")
+        if not allowed:
+            raise DataError(f"{rows[0][ORIGIN]}: {column} must hold bytes, a path or an image, got {feature}.")
+    return rows.cast_column(column, Image(decode=False))
+
+
+def resolve_path(path: str, folder: str) -> str:
     """Absolute, but for an address on the web, which stays what it is and is refused where it is read."""
     return path if path.startswith(("http://", "https://")) else str(Path(folder) / path)
 
 
-def _with_ids(rows: Dataset, split: str) -> Dataset:
+def _with_ids(rows: Dataset, split: str, first: int) -> Dataset:
     if "text" not in rows.column_names:
         rows = rows.add_column("text", [None] * len(rows), feature=Value("string"))
     for column in ("text", "target"):
         if column in rows.column_names and rows.features[column] != Value("string"):
             rows = rows.cast_column(column, Value("string"))
-    if "id" not in rows.column_names:
-        ids = [f"{split}-{number}" for number in range(1, len(rows) + 1)]
-    else:
-        ids = [str(value) for value in rows["id"]]
+    given = [None] * len(rows)
+    if "id" in rows.column_names:
+        given = rows["id"]
         rows = rows.remove_columns("id")
+    ids = [f"{split}-{first + index}" if value is None else str(value) for index, value in enumerate(given)]
     rows = rows.add_column("id", ids, feature=Value("string"))
     order = ["id", "text", "image", "label", "text_label", "image_label", "target", FOLDER, ORIGIN]
     return rows.select_columns([column for column in order if column in rows.column_names])
 
 
 def _check_rows(rows: Dataset) -> None:
-    bar = tqdm(rows, desc="checking pictures", unit="post", disable=len(rows) < ROWS_BEFORE_A_BAR, leave=False)
-    for row in bar:
+    table = rows.data.table.select(["image", "text", ORIGIN])
+    posts = (row for batch in table.to_batches(max_chunksize=1000) for row in batch.to_pylist())
+    hidden = len(rows) < ROWS_BEFORE_A_BAR
+    for row in tqdm(posts, "checking pictures", len(rows), unit="post", disable=hidden, leave=False):
         picture = row["image"]
         if picture is None or (picture["bytes"] is None and picture["path"] is None):
             if not (row["text"] or "").strip():
@@ -239,4 +354,14 @@ def _why_unreadable(picture: dict) -> str | None:
         return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
-__all__ = ["DataError", "label_names", "load_pairs"]
+__all__ = [
+    "DataError",
+    "cell_values",
+    "choose_columns",
+    "is_whole_number",
+    "label_names",
+    "load_pairs",
+    "no_column",
+    "resolve_path",
+    "undecoded",
+]

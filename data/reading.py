@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetNotFoundError
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 SPLIT_NAMES = {
     "train": "train",
@@ -31,27 +33,41 @@ class DataError(ValueError):
     """Rows that cannot be read or do not fit; the message names file, row and reason."""
 
 
-def read_splits(source: str | Path) -> DatasetDict:
+def read_splits(source: str | Path, parts: list[str] | None = None) -> DatasetDict:
     """Raw rows by split, and two columns more: `__folder__`, where picture paths start, `__origin__`, file and row.
 
     Args:
         source: a file (Parquet, CSV, TSV, JSON Lines); a folder of such files named after their splits (`train.csv`,
             `dev-00000-of-00002.parquet`, `test/part.jsonl`); a folder of pictures with a metadata file that has a
             column `file_name`, one a folder; or a name on the Hub.
+        parts: the splits that are wanted; None for all.
 
     Raises:
         DataError: if there is nothing of that kind, or a file cannot be read.
+    """
+    files = split_files(source)
+    if files is None:
+        splits = _from_hub(str(source))
+        return DatasetDict({split: rows for split, rows in splits.items() if parts is None or split in parts})
+    wanted = [split for split in files if parts is None or split in parts]
+    return DatasetDict({split: _join([_read(file) for file in files[split]]) for split in wanted})
+
+
+def split_files(source: str | Path) -> dict[str, list[Path]] | None:
+    """The files of each split, in order; None where the source is neither a file nor a folder. See `read_splits`.
+
+    Raises:
+        DataError: for a file of another kind, or a folder that holds nothing.
     """
     path = Path(source)
     if path.is_file():
         if path.suffix.lower() not in ENDINGS:
             raise DataError(f"{path} must end in one of {', '.join(ENDINGS)}.")
-        files = {split_of(path) or "train": [path]}
-    elif path.is_dir():
-        files = _files_by_split(path)
-    else:
-        return _from_hub(str(source))
-    return DatasetDict({split: _join([_read(file) for file in files[split]]) for split in _in_order(files)})
+        return {split_of(path) or "train": [path]}
+    if not path.is_dir():
+        return None
+    files = _files_by_split(path)
+    return {split: files[split] for split in _in_order(files)}
 
 
 def split_of(path: Path) -> str | None:
@@ -124,7 +140,11 @@ def _read(path: Path) -> Dataset:
     if path.name in METADATA and FILE_NAME not in rows.column_names:
         raise DataError(f"{path} has no column {FILE_NAME}, only {', '.join(rows.column_names)}.")
     # Lines of a CSV are counted with its header, rows of the others from 1.
-    first = 2 if ending in (".csv", ".tsv") else 1
+    return with_origin(rows, path, 2 if ending in (".csv", ".tsv") else 1)
+
+
+def with_origin(rows: Dataset, path: Path, first: int) -> Dataset:
+    """With the columns `__folder__` and `__origin__`; `first` is the number of the first row."""
     rows = rows.add_column(FOLDER, [str(path.parent.resolve())] * len(rows))
     return rows.add_column(ORIGIN, [f"{path}, row {first + index}" for index in range(len(rows))])
 
@@ -157,16 +177,35 @@ def _read_json_lines(path: Path) -> Dataset:
     return Dataset.from_dict({name: [row.get(name) for row in rows] for name in names})
 
 
-def _from_hub(name: str) -> DatasetDict:
-    looks_like_a_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).suffix in ENDINGS
-    if looks_like_a_path:
+def download_files(name: str) -> dict[str, list[Path]]:
+    """The files of each split of a data set on the Hub, as they lie in its repository, brought into the Hub's cache.
+
+    Raises:
+        DataError: if the Hub gives no such data set, or it holds no file that can be read.
+    """
+    _check_hub_name(name)
+    try:
+        folder = snapshot_download(name, repo_type="dataset")
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise _not_on_hub(name, error) from error
+    return split_files(folder)
+
+
+def _check_hub_name(name: str) -> None:
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).suffix in ENDINGS:
         raise DataError(f"There is no file or folder {name}.")
+
+
+def _not_on_hub(name: str, error: Exception) -> DataError:
+    return DataError(f"{name} is neither a file or folder here nor a data set that the Hub gives: {_one_line(error)}.")
+
+
+def _from_hub(name: str) -> DatasetDict:
+    _check_hub_name(name)
     try:
         loaded = load_dataset(name)
     except (DatasetNotFoundError, FileNotFoundError, ConnectionError, OSError, ValueError) as error:
-        raise DataError(
-            f"{name} is neither a file or folder here nor a data set that the Hub gives: {_one_line(error)}."
-        ) from error
+        raise _not_on_hub(name, error) from error
     splits = DatasetDict()
     for split, rows in loaded.items():
         rows = rows.add_column(FOLDER, [""] * len(rows))
@@ -179,4 +218,4 @@ def _one_line(error: Exception) -> str:
     return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
 
 
-__all__ = ["FILE_NAME", "FOLDER", "ORIGIN", "DataError", "read_splits"]
+__all__ = ["FILE_NAME", "FOLDER", "ORIGIN", "DataError", "download_files", "read_splits", "split_files", "with_origin"]

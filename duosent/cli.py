@@ -1,11 +1,12 @@
 """The command line, `duosent COMMAND ...`.
 
-Exit code 0 for work done, 2 with one sentence for a wrong call, 1 with one sentence for work that failed. Results go
-to standard output, as a table or with `--json` as JSON; progress and messages go to standard error. Nothing slow is
-imported before a command needs it.
+Exit code 0 for work done, 2 with one sentence for a wrong call, 1 with one sentence for work that failed; an audit
+that finds problems is work done. Results go to standard output, as a table or with `--json` as JSON; progress and
+messages go to standard error. Nothing slow is imported before a command needs it.
 """
 
 import argparse
+import inspect
 import json
 import logging
 import os
@@ -14,15 +15,16 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 from duosent import __version__
 from duosent.parsing import CommandParser, hyphened
-from duosent.tables import demo_table, figures_table, scores_table
+from duosent.tables import audit_table, demo_table, figures_table, prepared_table, scores_table
+
+PUBLISHED = ("mvsa-single", "mvsa-multiple", "twitter-2015", "twitter-2017", "msed", "vqa-v2")
 
 # What the other commands will do, and the version that they come with.
 LATER = {
-    "prepare": ("turn a published data set's own files into Parquet", "0.2"),
-    "audit": ("find doubles across splits, conflicting labels and bad rows", "0.2"),
     "compare": ("compare runs, with intervals and paired tests", "0.3"),
     "card": ("write the model card of a checkpoint", "0.4"),
     "publish": ("put a checkpoint and its card on the Hub", "0.4"),
@@ -117,10 +119,14 @@ def _declare_common(parser: CommandParser) -> None:
     parser.add_argument("--debug", action="store_true", help="show tracebacks and what the libraries say")
 
 
-def _declare_columns(parser: CommandParser, labels: bool = True) -> None:
+def _declare_columns(parser: CommandParser, labels: bool = True, several: bool = False) -> None:
     group = parser.add_argument_group("columns of the data, where they are not text, image, label and id")
-    if labels:
+    if several:
+        note = "column of labels, may be given several times; default: every column that looks like labels"
+        group.add_argument("--label", dest="label_columns", action="append", metavar="COLUMN", help=note)
+    elif labels:
         group.add_argument("--label", dest="label_column", metavar="COLUMN", help="column of the post's label")
+    if labels:
         group.add_argument("--label-separator", metavar="SIGN", help="between several labels in one cell, such as '|'")
         group.add_argument("--text-label-column", metavar="COLUMN", help="column of a label of the text alone")
         group.add_argument("--image-label-column", metavar="COLUMN", help="column of a label of the picture alone")
@@ -135,7 +141,8 @@ def _columns(options: argparse.Namespace) -> dict:
     return {
         name: value
         for name, value in vars(options).items()
-        if (name.endswith("_column") or name in ("base_image_dir", "label_separator")) and value is not None
+        if (name.endswith(("_column", "_columns")) or name in ("base_image_dir", "label_separator"))
+        and value is not None
     }
 
 
@@ -167,6 +174,90 @@ def demo(options, free, parser) -> None:
         print("\nTry next:\n" + "\n".join(f"  {command}" for command in commands))
 
 
+def declare_prepare(parser: CommandParser) -> None:
+    parser.add_argument("name", metavar="NAME", choices=PUBLISHED, help=", ".join(PUBLISHED))
+    parser.add_argument("raw_dir", metavar="RAW_DIR", help="folder of the files as they were published")
+    parser.add_argument("output_dir", metavar="OUT_DIR", help="folder for the Parquet files and dataset.json")
+    parser.add_argument("--strict", action="store_true", help="a row that cannot be read is an error")
+    parser.add_argument("--overwrite", action="store_true", help="take the place of an earlier call's files")
+    mvsa = parser.add_argument_group("MVSA")
+    mvsa.add_argument(
+        "--split-files", nargs="+", metavar="FILE", help="published lists, or the folder that holds them"
+    )
+    mvsa.add_argument("--fold", type=int, help="which of ten folds is the test part, where no list is given (1)")
+    mvsa.add_argument("--seed", type=int, help="of the folds (0)")
+    mvsa.add_argument("--text-encoding", choices=["gb18030", "utf-8-ignore"], help="how texts are read (gb18030)")
+    vqa = parser.add_argument_group("VQA v2")
+    vqa.add_argument("--min-answer-count", type=int, help="an answer of the vocabulary is the commonest so often (9)")
+    _declare_common(parser)
+
+
+def prepare(options, free, parser) -> None:
+    """Turn a published data set's own files into Parquet with the pictures inside."""
+    from duosent.data.prepare import READERS
+    from duosent.data.prepare import prepare as prepare_published
+
+    if not os.path.isdir(options.raw_dir):
+        parser.error(f"there is no folder {options.raw_dir}.")
+    known = inspect.signature(READERS[options.name][0]).parameters
+    given = {}
+    for name in ("split_files", "fold", "seed", "text_encoding", "min_answer_count"):
+        value = getattr(options, name)
+        if value is None:
+            continue
+        if name not in known:
+            parser.error(f"--{name.replace('_', '-')} has no meaning for {options.name}.")
+        given[name] = [Path(file) for file in value] if name == "split_files" else value
+    if "split_files" in given and {"fold", "seed"} & set(given):
+        parser.error("--fold and --seed have no meaning beside --split-files.")
+    if not 1 <= given.get("fold", 1) <= 10:
+        parser.error(f"--fold must be from 1 to 10, got {given['fold']}.")
+    if given.get("min_answer_count", 1) < 1:
+        parser.error(f"--min-answer-count must be >= 1, got {given['min_answer_count']}.")
+    result = prepare_published(
+        options.name, options.raw_dir, options.output_dir, strict=options.strict, overwrite=options.overwrite, **given
+    )
+    _show(options, result, prepared_table(result, options.output_dir))
+
+
+def declare_audit(parser: CommandParser) -> None:
+    parser.add_argument("data", metavar="DATA", help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
+    parser.add_argument("--output", metavar="FILE", help="JSON file to write")
+    parser.add_argument("--write-clean", metavar="DIR", help="folder for the parts without leaks, and removed.parquet")
+    parser.add_argument("--overwrite", action="store_true", help="take a --write-clean folder that is not empty")
+    note = "bits of 64 in which the perceptual hashes of nearly the same pictures may differ, from 0 to 16 (4)"
+    parser.add_argument("--image-distance", type=int, metavar="BITS", help=note)
+    _declare_columns(parser, several=True)
+    _declare_common(parser)
+    parser.epilog = (
+        "Doubles are posts with the same text (word for word; nearly: but for links, @names, case, punctuation and "
+        "white space) or the same picture (pixel for pixel; nearly: by perceptual hash). Columns that look like "
+        "labels: label, text_label, image_label, each ClassLabel, and words or whole numbers of 2 to 50 values, two "
+        "rows or more a value. --write-clean takes from train what stands in validation or test too, from validation "
+        "what stands in test, and from each the rows that cannot be read. Problems found are no failure: the exit "
+        "code is 0."
+    )
+
+
+def audit(options, free, parser) -> None:
+    """Find doubles and leaks across splits, conflicting labels and bad rows in a data set."""
+    from duosent.data.audit import audit as audit_data
+    from duosent.training.checkpoints import CallError, check_output_dir, write_json
+
+    if options.output is not None and Path(options.output).is_dir():
+        parser.error(f"--output {options.output} is a folder.")
+    if options.write_clean is not None:
+        check_output_dir(Path(options.write_clean), options.overwrite)
+    distance = {} if options.image_distance is None else {"image_distance": options.image_distance}
+    try:
+        report = audit_data(options.data, options.write_clean, **_columns(options), **distance)
+    except ValueError as error:
+        raise CallError(str(error)) from error
+    if options.output is not None:
+        write_json(Path(options.output), report)
+    _show(options, report, audit_table(report))
+
+
 def declare_train(parser: CommandParser) -> None:
     from duosent.train_flags import ListFlags
 
@@ -177,6 +268,7 @@ def declare_train(parser: CommandParser) -> None:
     parser.add_argument("--image-encoder", metavar="E", help="folder or Hub name of a pretrained vision model")
     parser.add_argument("--max-length", type=int, help="longest text, in tokens (128)")
     parser.add_argument("--no-clean-text", dest="clean_text", action="store_false", help="leave links and @names in")
+    parser.add_argument("--streaming", action="store_true", help="read the train part block by block, however large")
     parser.add_argument("--evaluate-test", action="store_true", help="evaluate on the test part too, at the end")
     parser.add_argument("--overwrite", action="store_true", help="take an output folder that is not empty")
     parser.add_argument("--list-flags", action=ListFlags, help="list every further flag, and exit")
@@ -208,6 +300,7 @@ def train(options, free, parser) -> None:
         columns=_columns(options),
         config=config,
         processing={name: value for name, value in processing.items() if value is not None},
+        streaming=options.streaming,
         evaluate_test=options.evaluate_test,
         overwrite=options.overwrite,
         command=_command_line(),
@@ -297,6 +390,8 @@ def predict(options, free, parser) -> None:
 
 COMMANDS = {
     "demo": (declare_demo, demo),
+    "prepare": (declare_prepare, prepare),
+    "audit": (declare_audit, audit),
     "train": (declare_train, train),
     "evaluate": (declare_evaluate, evaluate),
     "predict": (declare_predict, predict),

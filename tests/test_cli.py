@@ -99,8 +99,6 @@ def test_the_module_is_the_command():
 @pytest.mark.parametrize(
     ("name", "version"),
     [
-        ("prepare", "0.2"),
-        ("audit", "0.2"),
         ("compare", "0.3"),
         ("card", "0.4"),
         ("publish", "0.4"),

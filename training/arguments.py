@@ -57,6 +57,9 @@ class ImageTextTrainingArguments(TrainingArguments):
     logging_nan_inf_filter: bool = field(
         default=False, metadata={"help": "Leave losses that are NaN or infinite out of the log."}
     )
+    shuffle_buffer_size: int = field(
+        default=1000, metadata={"help": "Of a streamed training part, posts among which the next one is drawn; >= 1."}
+    )
     # The collator reads the raw columns, which no forward knows.
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Drop the columns that the model's forward does not take."}
@@ -73,6 +76,8 @@ class ImageTextTrainingArguments(TrainingArguments):
                 raise ValueError(f"{name} must be > 0, got {rate}.")
         if self.early_stopping_patience is not None and self.early_stopping_patience < 1:
             raise ValueError(f"early_stopping_patience must be >= 1 or None, got {self.early_stopping_patience}.")
+        if self.shuffle_buffer_size < 1:
+            raise ValueError(f"shuffle_buffer_size must be >= 1, got {self.shuffle_buffer_size}.")
         if self.label_smoothing_factor != 0:
             raise ValueError(
                 f"label_smoothing_factor must be 0, got {self.label_smoothing_factor}: Trainer's smoothed loss would "

@@ -16,6 +16,7 @@ from transformers.trainer_utils import IntervalStrategy
 
 from duosent.data.fingerprint import fingerprint
 from duosent.data.pairs import load_pairs
+from duosent.data.streaming import StreamedPairs
 from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
 from duosent.modeling.modeling_mdse import MdseForImageTextClassification
 from duosent.modeling.modeling_radm import RadmForImageTextClassification
@@ -69,6 +70,7 @@ def train(
     columns: dict | None = None,
     config: dict | None = None,
     processing: dict | None = None,
+    streaming: bool = False,
     evaluate_test: bool = False,
     overwrite: bool = False,
     command: str | None = None,
@@ -87,6 +89,7 @@ def train(
         columns: keywords of `load_pairs` that choose columns, such as `label_column`.
         config: fields of the model's config.
         processing: keywords of `ImageTextProcessor`: `clean_text`, `max_length`.
+        streaming: read the training part block by block, however large it is, in place of all of it at the start.
         evaluate_test: evaluate on the `test` part too, after training.
         overwrite: take an output folder that is not empty; the checkpoints of an earlier run in it are removed.
         command: the command line, for the records.
@@ -112,7 +115,7 @@ def train(
     output_dir = Path(args.output_dir)
     resume = resume_folder(args)
     check_output_dir(output_dir, overwrite or resume is not None)
-    splits = _load_pairs(data, options["columns"])
+    splits = _load_streamed(data, options["columns"]) if streaming else _load_pairs(data, options["columns"])
     for part in ["train", "test"] if evaluate_test else ["train"]:
         _check_part(splits, part, data)
     if "validation" not in splits:
@@ -246,12 +249,20 @@ def _load_pairs(data: str, columns: dict) -> DatasetDict:
         raise CallError(str(error)) from error
 
 
-def _check_part(splits: DatasetDict, part: str, data: str) -> None:
+def _load_streamed(data: str, columns: dict) -> dict:
+    """The training part as a stream, the others whole."""
+    splits = dict(_load_pairs(data, columns | {"streaming": True, "parts": ["train"]}))
+    _check_part(splits, "train", data)
+    names = list(_label_fields(splits["train"])["label2id"])
+    return splits | _load_pairs(data, columns | {"parts": ["validation", "test"], "labels": names})
+
+
+def _check_part(splits: dict, part: str, data: str) -> None:
     if part not in splits:
-        raise CallError(f"{data} has no {part} part, only {', '.join(splits)}.")
+        raise CallError(f"{data} has no {part} part, only {', '.join(splits) or 'others'}.")
 
 
-def _label_fields(rows: Dataset) -> dict:
+def _label_fields(rows: Dataset | StreamedPairs) -> dict:
     """The config's fields that follow from the label column."""
     feature = rows.features["label"]
     several = not isinstance(feature, ClassLabel)
@@ -287,7 +298,7 @@ def _evaluate_part(trainer: ImageTextTrainer, rows: Dataset, part: str) -> dict:
     }
 
 
-def _outcome(trainer: ImageTextTrainer, rows: Dataset) -> dict:
+def _outcome(trainer: ImageTextTrainer, rows: Dataset | StreamedPairs) -> dict:
     """What a run came to, for its record."""
     args, state = trainer.args, trainer.state
     usual = ImageTextTrainingArguments(args.output_dir, seed=args.seed).to_dict()

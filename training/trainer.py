@@ -5,10 +5,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, Trainer
+from torch.utils.data import DataLoader
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_pt_utils import nested_gather
 
+from duosent.data.streaming import StreamedBatches, StreamedPairs
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.metrics import compute_metrics_for
 
@@ -20,6 +22,16 @@ def loss_terms(outputs) -> dict[str, Tensor]:
     """The named parts of a model's loss, `classification_loss` and so on; a part that the model leaves at None is not
     there."""
     return {name: term for name, term in outputs.items() if name.endswith("_loss") and term is not None}
+
+
+class StreamEpoch(TrainerCallback):
+    """Tells streamed batches which epoch it is. Trainer tells its data loader, but not in an epoch that it resumes."""
+
+    def __init__(self, batches: StreamedBatches):
+        self.batches = batches
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.batches.set_epoch(int(state.epoch))
 
 
 class ImageTextTrainer(Trainer):
@@ -82,6 +94,38 @@ class ImageTextTrainer(Trainer):
         for name, values in self._evaluated_terms.items():
             output.metrics[f"{metric_key_prefix}_{name}"] = torch.cat(values).mean().item()
         return output
+
+    # Streamed posts
+
+    def get_train_dataloader(self):
+        """A streamed training part deals its rows out to the processes by itself: Accelerate must not do it again."""
+        if not isinstance(self.train_dataset, StreamedPairs):
+            return super().get_train_dataloader()
+        args = self.args
+        batches = StreamedBatches(
+            self.train_dataset,
+            self._train_batch_size,
+            args.shuffle_buffer_size,
+            args.seed if args.data_seed is None else args.data_seed,
+            args.process_index,
+            args.world_size,
+            args.dataloader_drop_last,
+        )
+        self.add_callback(StreamEpoch(batches))
+        return DataLoader(
+            batches,
+            batch_size=None,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+        )
+
+    def num_examples(self, dataloader):
+        """Posts, also where the data loader's rows are batches."""
+        dataset = dataloader.dataset
+        return len(dataset.rows) if isinstance(dataset, StreamedBatches) else super().num_examples(dataloader)
 
     # Learning rates
 

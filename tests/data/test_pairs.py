@@ -130,6 +130,13 @@ def test_pictures_of_every_kind(tmp_path, kind, cell):
     assert rows.features["label"].names == ["1", "3"] and rows["label"] == [1, 0]
 
 
+@pytest.mark.parametrize(("values", "names"), [([True, False], ["False", "True"]), (["²", "--5"], ["--5", "²"])])
+def test_what_looks_like_a_number_and_is_none(tmp_path, values, names):
+    Dataset.from_dict({"text": ["a", "b"], "label": values}).to_parquet(tmp_path / "train.parquet")
+    rows = load_pairs(str(tmp_path))["train"]
+    assert rows.features["label"].names == names and rows["label"] == [1, 0]
+
+
 def test_names_of_a_class_label_keep_their_order(tmp_path):
     features = Features({"text": Value("string"), "label": ClassLabel(names=["sad", "glad"])})
     Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}, features=features).to_parquet(tmp_path / "train.parquet")

@@ -264,8 +264,15 @@ def declare_train(parser: CommandParser) -> None:
     parser.add_argument("--model", required=True, choices=["mdse", "radm", "text", "image", "concat"])
     parser.add_argument("--data", required=True, help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
     parser.add_argument("--output-dir", required=True, metavar="DIR", help="where the checkpoint goes")
+    parser.add_argument(
+        "--task",
+        default="classification",
+        choices=["classification", "vqa"],
+        help="vqa: radm's pre-training on questions about pictures, --data what prepare made of VQA v2 (%(default)s)",
+    )
     parser.add_argument("--text-encoder", metavar="E", help="folder or Hub name of a pretrained text encoder")
     parser.add_argument("--image-encoder", metavar="E", help="folder or Hub name of a pretrained vision model")
+    parser.add_argument("--init-from", metavar="C", help="in place of encoders: a trained mdse or radm, new head")
     parser.add_argument("--max-length", type=int, help="longest text, in tokens (128)")
     parser.add_argument("--no-clean-text", dest="clean_text", action="store_false", help="leave links and @names in")
     parser.add_argument("--streaming", action="store_true", help="read the train part block by block, however large")
@@ -295,8 +302,10 @@ def train(options, free, parser) -> None:
         options.model,
         options.data,
         arguments,
+        task=options.task,
         text_encoder=options.text_encoder,
         image_encoder=options.image_encoder,
+        init_from=options.init_from,
         columns=_columns(options),
         config=config,
         processing={name: value for name, value in processing.items() if value is not None},

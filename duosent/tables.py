@@ -54,6 +54,16 @@ def scores_table(answer: dict) -> str:
     return f"{label}\n\n{text_table([column, 'score'], [list(row) for row in rows])}"
 
 
+def targets_table(answers: list[dict]) -> str:
+    """The answers to one post about several targets."""
+    labels = list(answers[0]["scores"])
+    rows = []
+    for answer in answers:
+        label = answer["label"] if isinstance(answer["label"], str) else ", ".join(answer["label"]) or "none"
+        rows.append([answer["target"], label, *(answer["scores"][name] for name in labels)])
+    return text_table(["target", "label", *labels], rows)
+
+
 def prepared_table(card: dict, output_dir: str) -> str:
     """What `duosent prepare` wrote."""
     columns = list(next(iter(card["parts"].values()))["labels"])
@@ -212,4 +222,12 @@ def _short(label: str) -> str:
     return label if len(label) <= 40 else f"{label[:39]}…"
 
 
-__all__ = ["audit_table", "demo_table", "figures_table", "prepared_table", "scores_table", "text_table"]
+__all__ = [
+    "audit_table",
+    "demo_table",
+    "figures_table",
+    "prepared_table",
+    "scores_table",
+    "targets_table",
+    "text_table",
+]

@@ -49,21 +49,49 @@ def predict(
     Raises:
         CallError: if there is no such checkpoint, or nothing in the post that the model reads.
     """
+    [answer] = _predict(checkpoint, [{"text": text, "image": image, "target": target}], device)
+    return answer
+
+
+def predict_targets(
+    checkpoint: str, text: str | None, image, targets: list[str], device: str | None = None
+) -> list[dict]:
+    """What one post feels about each of several targets, in one call.
+
+    Args:
+        checkpoint, text, image, device: as in `predict`.
+        targets: at least one. Where the text holds `$T$`, each takes its place in turn; where it does not, the text
+            stands as it is. Either way the model reads the target beside it.
+
+    Returns: for each target, in order, what `predict` returns, and `target`.
+
+    Raises:
+        CallError: as `predict`, and for no target or an empty one.
+    """
+    if not targets or not all(target.strip() for target in targets):
+        raise CallError(f"targets must be words, at least one, got {targets}.")
+    posts = [{"text": text, "image": image, "target": target} for target in targets]
+    answers = _predict(checkpoint, posts, device)
+    return [{"target": target, **answer} for target, answer in zip(targets, answers, strict=True)]
+
+
+def _predict(checkpoint: str, posts: list[dict], device: str | None) -> list[dict]:
     model, processor = load_checkpoint(checkpoint)
     model.to(device or default_device())
-    batch = ImageTextCollator(processor)([{"text": text, "image": image, "target": target}])
+    batch = ImageTextCollator(processor)(posts)
     if not _readable(model, batch).all():
         raise CallError("The post must have a text or a picture that the model reads, got neither.")
-    scores = _scores(model, batch)[0]  # (L,)
     names = label_names(model.config)
-    if answers_questions(model):
-        best, ids = (part.tolist() for part in scores.topk(min(ANSWERS_SHOWN, len(names))))
-        return {
-            "answer": names[ids[0]],
-            "scores": {names[index]: score for index, score in zip(ids, best, strict=True)},
-        }
-    scores = scores.tolist()
-    return {"label": _label(scores, model.config), "scores": dict(zip(names, scores, strict=True))}
+    answers = []
+    for scores in _scores(model, batch):  # (L,)
+        if answers_questions(model):
+            best, ids = (part.tolist() for part in scores.topk(min(ANSWERS_SHOWN, len(names))))
+            shown = {names[index]: score for index, score in zip(ids, best, strict=True)}
+            answers.append({"answer": names[ids[0]], "scores": shown})
+        else:
+            label = _label(scores.tolist(), model.config)
+            answers.append({"label": label, "scores": dict(zip(names, scores.tolist(), strict=True))})
+    return answers
 
 
 def predict_table(
@@ -217,4 +245,4 @@ def _schema(model: PreTrainedModel) -> pa.Schema:
     return pa.schema([("id", pa.string()), ("label", label), *scores])
 
 
-__all__ = ["predict", "predict_table"]
+__all__ = ["predict", "predict_table", "predict_targets"]

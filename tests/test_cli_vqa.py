@@ -61,7 +61,7 @@ def test_evaluate_prints_accuracy_floor_and_ceiling(capsys, trained, vqa_data):
         metrics = json.load(file)
     figures = json.loads(out)
     assert code == 0 and figures["accuracy"] == metrics["accuracy"]
-    assert metrics["task"] == "vqa" and metrics["command"].startswith("duosent ")
+    assert metrics["task"] == "vqa" and metrics["command"].startswith("duosent")
 
 
 def test_one_question_has_one_answer_and_a_few_scores(capsys, trained, tmp_path):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from duosent import __version__
 from duosent.parsing import CommandParser, hyphened
-from duosent.tables import audit_table, demo_table, figures_table, prepared_table, scores_table
+from duosent.tables import audit_table, demo_table, figures_table, prepared_table, scores_table, targets_table
 
 PUBLISHED = ("mvsa-single", "mvsa-multiple", "twitter-2015", "twitter-2017", "msed", "vqa-v2")
 
@@ -264,8 +264,15 @@ def declare_train(parser: CommandParser) -> None:
     parser.add_argument("--model", required=True, choices=["mdse", "radm", "text", "image", "concat"])
     parser.add_argument("--data", required=True, help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
     parser.add_argument("--output-dir", required=True, metavar="DIR", help="where the checkpoint goes")
+    parser.add_argument(
+        "--task",
+        default="classification",
+        choices=["classification", "vqa"],
+        help="vqa: radm's pre-training on questions about pictures, --data what prepare made of VQA v2 (%(default)s)",
+    )
     parser.add_argument("--text-encoder", metavar="E", help="folder or Hub name of a pretrained text encoder")
     parser.add_argument("--image-encoder", metavar="E", help="folder or Hub name of a pretrained vision model")
+    parser.add_argument("--init-from", metavar="C", help="in place of encoders: a trained mdse or radm, new head")
     parser.add_argument("--max-length", type=int, help="longest text, in tokens (128)")
     parser.add_argument("--no-clean-text", dest="clean_text", action="store_false", help="leave links and @names in")
     parser.add_argument("--streaming", action="store_true", help="read the train part block by block, however large")
@@ -295,8 +302,10 @@ def train(options, free, parser) -> None:
         options.model,
         options.data,
         arguments,
+        task=options.task,
         text_encoder=options.text_encoder,
         image_encoder=options.image_encoder,
+        init_from=options.init_from,
         columns=_columns(options),
         config=config,
         processing={name: value for name, value in processing.items() if value is not None},
@@ -343,7 +352,8 @@ def declare_predict(parser: CommandParser) -> None:
     post = parser.add_argument_group("one post")
     post.add_argument("--text", help="the words")
     post.add_argument("--image", metavar="FILE", help="the picture")
-    post.add_argument("--target", help="what $T$ in the words stands for")
+    note = "what the label is about; takes the place of $T$ in the words; may be given several times"
+    post.add_argument("--target", action="append", help=note)
     table = parser.add_argument_group("or a whole table")
     table.add_argument("--data", help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
     table.add_argument("--output", metavar="DIR", help="folder for predictions.parquet and rejected.parquet")
@@ -363,14 +373,20 @@ def predict(options, free, parser) -> None:
         parser.error("give either --text and --image (or one of the two) or --data.")
     if options.data is not None and options.output is None:
         parser.error("--data needs --output.")
+    if options.data is not None and options.target is not None:
+        parser.error("--target belongs to one post; a table has a column of targets (--target-column).")
     if options.image is not None and not os.path.isfile(options.image):
         parser.error(f"--image {options.image} is not a file.")
     _register()
     from duosent.inference.scoring import predict as predict_post
-    from duosent.inference.scoring import predict_table
+    from duosent.inference.scoring import predict_table, predict_targets
 
+    if one_post and len(options.target or []) > 1:
+        answers = predict_targets(options.checkpoint, options.text, options.image, options.target, options.device)
+        return _show(options, {"targets": answers}, targets_table(answers))
     if one_post:
-        answer = predict_post(options.checkpoint, options.text, options.image, options.target, options.device)
+        target = options.target[0] if options.target else None
+        answer = predict_post(options.checkpoint, options.text, options.image, target, options.device)
         return _show(options, answer, scores_table(answer))
     answer = predict_table(
         options.checkpoint,

@@ -23,8 +23,17 @@ def figures_table(metrics: dict) -> str:
         "micro_f1": "micro F1",
         "weighted_f1": "weighted F1",
         "majority_accuracy": "always the commonest answer",
+        "ceiling": "always the best answer of the vocabulary",
     }
     figures = [[title, metrics[name]] for name, title in shown.items() if name in metrics]
+    if "per_answer_type" in metrics:
+        types = [[kind, row["accuracy"], row["n"]] for kind, row in metrics["per_answer_type"].items()]
+        return "\n\n".join(
+            [
+                text_table([f"{metrics['split']}, {metrics['n']} questions", metrics["model"]], figures),
+                text_table(["type of answer", "accuracy", "questions"], types),
+            ]
+        )
     labels = [
         [label, row["precision"], row["recall"], row["f1"], row["support"]]
         for label, row in metrics["per_class"].items()
@@ -38,10 +47,21 @@ def figures_table(metrics: dict) -> str:
 
 
 def scores_table(answer: dict) -> str:
-    """The answer to one post."""
-    label = answer["label"] if isinstance(answer["label"], str) else ", ".join(answer["label"]) or "none"
+    """The answer to one post, or to a question."""
+    column = "answer" if "answer" in answer else "label"
+    label = answer[column] if isinstance(answer[column], str) else ", ".join(answer[column]) or "none"
     rows = sorted(answer["scores"].items(), key=lambda pair: -pair[1])
-    return f"{label}\n\n{text_table(['label', 'score'], [list(row) for row in rows])}"
+    return f"{label}\n\n{text_table([column, 'score'], [list(row) for row in rows])}"
+
+
+def targets_table(answers: list[dict]) -> str:
+    """The answers to one post about several targets."""
+    labels = list(answers[0]["scores"])
+    rows = []
+    for answer in answers:
+        label = answer["label"] if isinstance(answer["label"], str) else ", ".join(answer["label"]) or "none"
+        rows.append([answer["target"], label, *(answer["scores"][name] for name in labels)])
+    return text_table(["target", "label", *labels], rows)
 
 
 def prepared_table(card: dict, output_dir: str) -> str:
@@ -202,4 +222,12 @@ def _short(label: str) -> str:
     return label if len(label) <= 40 else f"{label[:39]}…"
 
 
-__all__ = ["audit_table", "demo_table", "figures_table", "prepared_table", "scores_table", "text_table"]
+__all__ = [
+    "audit_table",
+    "demo_table",
+    "figures_table",
+    "prepared_table",
+    "scores_table",
+    "targets_table",
+    "text_table",
+]

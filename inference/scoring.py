@@ -14,36 +14,84 @@ from transformers import PreTrainedModel
 
 from duosent.data.pairs import load_pairs
 from duosent.processing.collator import ImageTextCollator
-from duosent.training.checkpoints import CallError, check_output_dir, label_names, load_checkpoint, read_run
+from duosent.training.checkpoints import (
+    CallError,
+    answers_questions,
+    check_output_dir,
+    label_names,
+    load_checkpoint,
+    read_run,
+)
 
 PREDICTIONS, REJECTED = "predictions.parquet", "rejected.parquet"
 REJECTED_SCHEMA = pa.schema([("id", pa.string()), ("reason", pa.string())])
+# Of thousands of answers to a question.
+ANSWERS_SHOWN = 5
 
 
 def predict(
     checkpoint: str, text: str | None = None, image=None, target: str | None = None, device: str | None = None
 ) -> dict:
-    """Label and scores of one post.
+    """Label and scores of one post, or the answer to a question about a picture.
 
     Args:
         checkpoint: folder or Hub name.
-        text, image: the post; either may be None. The picture is a path, bytes, a PIL image or an array.
+        text, image: the post, or the question and its picture; either may be None. The picture is a path, bytes, a
+            PIL image or an array.
         target: what `$T$` in the text stands for.
         device: "cpu", "cuda", ...; None takes the accelerator where there is one.
 
     Returns: `{"label": name, "scores": {name: score}}`. Scores are in [0, 1] and sum to 1; of a model with several
         labels a post each is its own probability, and `label` is the list of those above one half.
+        Of a model that answers questions `{"answer": name, "scores": {name: score}}` with the five best answers, best
+        first; a score is the expected agreement of annotators, each in [0, 1].
 
     Raises:
         CallError: if there is no such checkpoint, or nothing in the post that the model reads.
     """
+    [answer] = _predict(checkpoint, [{"text": text, "image": image, "target": target}], device)
+    return answer
+
+
+def predict_targets(
+    checkpoint: str, text: str | None, image, targets: list[str], device: str | None = None
+) -> list[dict]:
+    """What one post feels about each of several targets, in one call.
+
+    Args:
+        checkpoint, text, image, device: as in `predict`.
+        targets: at least one. Where the text holds `$T$`, each takes its place in turn; where it does not, the text
+            stands as it is. Either way the model reads the target beside it.
+
+    Returns: for each target, in order, what `predict` returns, and `target`.
+
+    Raises:
+        CallError: as `predict`, and for no target or an empty one.
+    """
+    if not targets or not all(target.strip() for target in targets):
+        raise CallError(f"targets must be words, at least one, got {targets}.")
+    posts = [{"text": text, "image": image, "target": target} for target in targets]
+    answers = _predict(checkpoint, posts, device)
+    return [{"target": target, **answer} for target, answer in zip(targets, answers, strict=True)]
+
+
+def _predict(checkpoint: str, posts: list[dict], device: str | None) -> list[dict]:
     model, processor = load_checkpoint(checkpoint)
     model.to(device or default_device())
-    batch = ImageTextCollator(processor)([{"text": text, "image": image, "target": target}])
+    batch = ImageTextCollator(processor)(posts)
     if not _readable(model, batch).all():
         raise CallError("The post must have a text or a picture that the model reads, got neither.")
-    scores = _scores(model, batch)[0]
-    return {"label": _label(scores, model.config), "scores": dict(zip(label_names(model.config), scores, strict=True))}
+    names = label_names(model.config)
+    answers = []
+    for scores in _scores(model, batch):  # (L,)
+        if answers_questions(model):
+            best, ids = (part.tolist() for part in scores.topk(min(ANSWERS_SHOWN, len(names))))
+            shown = {names[index]: score for index, score in zip(ids, best, strict=True)}
+            answers.append({"answer": names[ids[0]], "scores": shown})
+        else:
+            label = _label(scores.tolist(), model.config)
+            answers.append({"label": label, "scores": dict(zip(names, scores.tolist(), strict=True))})
+    return answers
 
 
 def predict_table(
@@ -60,7 +108,8 @@ def predict_table(
 ) -> dict:
     """Label and scores of every post of a data set, as Parquet.
 
-    `predictions.parquet` has `id`, `label` and `score_<label>` for each label, in the order of the rows;
+    `predictions.parquet` has `id`, `label` and `score_<label>` for each label, in the order of the rows, or `id`,
+    `answer` and its `score` of a model that answers questions;
     `rejected.parquet` has `id` and `reason` of each row that cannot be read, so that every row is in one of the two.
 
     Args:
@@ -97,16 +146,17 @@ def predict_table(
     batches = DataLoader(
         rows, batch_size, collate_fn=ReadableRows(ImageTextCollator(processor)), num_workers=num_workers
     )
+    schema = _schema(model)
     predictions, rejected = Path(output_dir) / PREDICTIONS, Path(output_dir) / REJECTED
     Path(output_dir).mkdir(parents=True, exist_ok=True)
     counts = {"n": 0, "rejected": 0}
     with (
-        pq.ParquetWriter(predictions, _schema(model.config)) as answer_writer,
+        pq.ParquetWriter(predictions, schema) as answer_writer,
         pq.ParquetWriter(rejected, REJECTED_SCHEMA) as rejected_writer,
         tqdm(total=len(rows), unit="post", desc="predict") as bar,
     ):
         for answered, refused in _answer(model, batches):
-            answer_writer.write_table(pa.Table.from_pylist(answered, _schema(model.config)))
+            answer_writer.write_table(pa.Table.from_pylist(answered, schema))
             rejected_writer.write_table(pa.Table.from_pylist(refused, REJECTED_SCHEMA))
             counts["n"] += len(answered)
             counts["rejected"] += len(refused)
@@ -141,17 +191,25 @@ def default_device() -> str:
 
 def _answer(model: PreTrainedModel, batches: DataLoader) -> Iterator[tuple[list[dict], list[dict]]]:
     """Rows of the two tables, a batch at a time."""
-    columns = [f"score_{label}" for label in label_names(model.config)]
     for ids, batch, rejected in batches:
         answered = []
         if batch is not None:
-            for post, scores, readable in zip(ids, _scores(model, batch), _readable(model, batch), strict=True):
+            for post, row, readable in zip(ids, _rows(model, batch), _readable(model, batch), strict=True):
                 if readable:
-                    scored = dict(zip(columns, scores, strict=True))
-                    answered.append({"id": post, "label": _label(scores, model.config), **scored})
+                    answered.append({"id": post, **row})
                 else:
                     rejected.append({"id": post, "reason": "neither a text nor a picture that the model reads"})
         yield answered, rejected
+
+
+def _rows(model: PreTrainedModel, batch: dict) -> list[dict]:
+    """What the table says of each post, or question, of a batch."""
+    scores, names = _scores(model, batch), label_names(model.config)
+    if answers_questions(model):
+        best, ids = (part.tolist() for part in scores.max(dim=-1))  # (B,) each
+        return [{"answer": names[index], "score": score} for index, score in zip(ids, best, strict=True)]
+    columns = [f"score_{name}" for name in names]
+    return [{"label": _label(row, model.config), **dict(zip(columns, row, strict=True))} for row in scores.tolist()]
 
 
 def _readable(model: PreTrainedModel, batch: dict) -> Tensor:
@@ -162,12 +220,12 @@ def _readable(model: PreTrainedModel, batch: dict) -> Tensor:
 
 
 @torch.inference_mode()
-def _scores(model: PreTrainedModel, batch: dict) -> list[list[float]]:
-    """`(B, L)` probabilities."""
+def _scores(model: PreTrainedModel, batch: dict) -> Tensor:
+    """`(B, L)` probabilities. Of answers to a question several may be right, as of several labels a post."""
     model.eval()
     logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits.float()
-    several = model.config.problem_type == "multi_label_classification"
-    return (logits.sigmoid() if several else logits.softmax(dim=-1)).tolist()
+    several = model.config.problem_type == "multi_label_classification" or answers_questions(model)
+    return (logits.sigmoid() if several else logits.softmax(dim=-1)).cpu()
 
 
 def _label(scores: list[float], config) -> str | list[str]:
@@ -177,11 +235,14 @@ def _label(scores: list[float], config) -> str | list[str]:
     return names[max(range(len(scores)), key=scores.__getitem__)]
 
 
-def _schema(config) -> pa.Schema:
+def _schema(model: PreTrainedModel) -> pa.Schema:
+    if answers_questions(model):
+        return pa.schema([("id", pa.string()), ("answer", pa.string()), ("score", pa.float32())])
+    config = model.config
     several = config.problem_type == "multi_label_classification"
     label = pa.list_(pa.string()) if several else pa.string()
     scores = [(f"score_{name}", pa.float32()) for name in label_names(config)]
     return pa.schema([("id", pa.string()), ("label", label), *scores])
 
 
-__all__ = ["predict", "predict_table"]
+__all__ = ["predict", "predict_table", "predict_targets"]

@@ -1,8 +1,14 @@
 """Tiny parts that the tests share: width 16, no downloads, seconds in all."""
 
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import settings
+from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, ViTConfig, ViTImageProcessor, ViTModel
 
@@ -73,4 +79,61 @@ def image_encoder_dir(tmp_path_factory) -> str:
     )
     ViTModel(config).save_pretrained(folder)
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return str(folder)
+
+
+# Question, colour of the picture, its ten annotators, type of the answer. "blue" and "pink" are in no vocabulary.
+VQA_ANSWERS = ["yes", "no", "red", "green"]
+VQA_QUESTIONS = {
+    "train": [
+        ("what is it", "red", {"red": 10}, "other"),
+        ("what is it", "green", {"green": 8, "blue": 2}, "other"),
+        ("is it a sun", "green", {"yes": 7, "no": 3}, "yes/no"),
+        ("is it a sun", "red", {"no": 9, "yes": 1}, "yes/no"),
+        ("what is the city", "red", {"red": 3, "pink": 7}, "other"),
+        ("is the city so good", "green", {"yes": 10}, "yes/no"),
+        ("why", "red", {"blue": 6, "pink": 4}, "other"),  # nothing to learn here
+    ]
+    * 2,
+    "validation": [
+        ("what is it", "red", {"red": 10}, "other"),
+        ("what is it", "green", {"green": 2, "pink": 8}, "other"),
+        ("is it a sun", "green", {"yes": 9, "no": 1}, "yes/no"),
+        ("is it a sun", "red", {"no": 8, "yes": 2}, "yes/no"),
+        ("why", "green", {"blue": 10}, "other"),
+    ],
+    "test": [("what is it", "red", {}, ""), ("is it a sun", "green", {}, "")],
+}
+
+
+@pytest.fixture(scope="session")
+def vqa_data(tmp_path_factory) -> str:
+    """A prepared table of made-up questions: three parts and the vocabulary."""
+    folder = tmp_path_factory.mktemp("vqa")
+    (folder / "answers.json").write_text(json.dumps(VQA_ANSWERS))
+    pictures = {}
+    for colour in ("red", "green"):
+        file = io.BytesIO()
+        Image.new("RGB", (32, 32), colour).save(file, "PNG")
+        pictures[colour] = {"bytes": file.getvalue(), "path": f"{colour}.png"}
+    for part, questions in VQA_QUESTIONS.items():
+        rows = []
+        for number, (question, colour, counts, answer_type) in enumerate(questions):
+            known = {name: count for name, count in counts.items() if name in VQA_ANSWERS}
+            rows.append(
+                {
+                    "id": f"{part}{number}",
+                    "text": question,
+                    "image": pictures[colour],
+                    "answers": [name for name, count in counts.items() for _ in range(count)],
+                    "answer_ids": [VQA_ANSWERS.index(name) for name in known],
+                    "answer_scores": [min(10, 3 * count) / 10 for count in known.values()],
+                    "question_type": question.split()[0],
+                    "answer_type": answer_type,
+                }
+            )
+        kinds = {"answers": pa.list_(pa.string()), "answer_ids": pa.list_(pa.int32())}
+        kinds |= {"answer_scores": pa.list_(pa.float32())}
+        columns = {name: pa.array([row[name] for row in rows], kinds.get(name)) for name in rows[0]}
+        pq.write_table(pa.table(columns), folder / f"{part}.parquet")
     return str(folder)

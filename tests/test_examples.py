@@ -32,7 +32,7 @@ def posts(tmp_path_factory) -> Path:
 
 def test_every_example_is_tried_here():
     names = {file.name for file in EXAMPLES.glob("*.py")}
-    assert names == {*TRAINING, "03_predict.py", "04_plain_transformers.py"}
+    assert names == {*TRAINING, "03_predict.py", "04_plain_transformers.py", "05_pretrain_radm_on_vqa.py"}
 
 
 @pytest.mark.parametrize("training", TRAINING)
@@ -49,3 +49,12 @@ def test_fine_tune_then_ask(training, posts, text_encoder_dir, image_encoder_dir
     assert [line.split(":")[0].strip() for line in lines] == ["both", "words alone", "picture alone"]
     run_example("04_plain_transformers.py", checkpoint, *post)
     assert "hidden states" in capsys.readouterr().out
+
+
+def test_pretrain_then_fine_tune(posts, vqa_data, text_encoder_dir, image_encoder_dir, tmp_path, capsys):
+    encoders = ["--text-encoder", text_encoder_dir, "--image-encoder", image_encoder_dir]
+    small = ["--output-dir", tmp_path, "--hidden-size", 16, "--vqa-epochs", 1, "--epochs", 1]
+    run_example("05_pretrain_radm_on_vqa.py", "--vqa", vqa_data, "--data", posts, *encoders, *small)
+    out = capsys.readouterr().out
+    assert "yes/no" in out and "ceiling 0.720" in out and "macro F1" in out
+    assert (tmp_path / "vqa" / "metrics.json").is_file() and (tmp_path / "radm" / "model.safetensors").is_file()

@@ -5,11 +5,12 @@ import os
 import re
 from pathlib import Path
 
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
 from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
+from duosent.modeling.modeling_radm import RadmForVisualQuestionAnswering
 from duosent.processing.processing_image_text import ImageTextProcessor
 
 RUN_FILE = "run.json"
@@ -19,8 +20,8 @@ class CallError(ValueError):
     """An option that names what is not there or cannot be."""
 
 
-def load_checkpoint(checkpoint: str) -> tuple[PreTrainedModel, ImageTextProcessor]:
-    """Model (in evaluation mode) and processor of a folder or a Hub name.
+def read_config(checkpoint: str) -> PreTrainedConfig:
+    """The config of a checkpoint, a folder or a Hub name.
 
     Raises:
         CallError: if there is no such checkpoint, or it is not one of this package's.
@@ -34,8 +35,26 @@ def load_checkpoint(checkpoint: str) -> tuple[PreTrainedModel, ImageTextProcesso
         raise CallError(missing) from error
     if type(config) not in AutoModelForImageTextClassification._model_mapping:
         raise CallError(f"{checkpoint} holds a model of type {config.model_type}, which is not one of duosent's.")
-    model = AutoModelForImageTextClassification.from_pretrained(checkpoint)
-    return model, ImageTextProcessor.from_pretrained(checkpoint)
+    return config
+
+
+def load_checkpoint(checkpoint: str) -> tuple[PreTrainedModel, ImageTextProcessor]:
+    """Model (in evaluation mode) and processor of a folder or a Hub name; the model is a classifier, or answers
+    questions if it was saved as one that does.
+
+    Raises:
+        CallError: if there is no such checkpoint, or it is not one of this package's.
+    """
+    config = read_config(checkpoint)
+    # One config serves both heads of RADM: only the class that was saved tells them apart.
+    answers = RadmForVisualQuestionAnswering.__name__ in (config.architectures or [])
+    model_class = RadmForVisualQuestionAnswering if answers else AutoModelForImageTextClassification
+    return model_class.from_pretrained(checkpoint), ImageTextProcessor.from_pretrained(checkpoint)
+
+
+def answers_questions(model: PreTrainedModel) -> bool:
+    """Whether a model answers questions about pictures; all others classify posts."""
+    return isinstance(model, RadmForVisualQuestionAnswering)
 
 
 def may_be_hub_name(name: str) -> bool:
@@ -97,10 +116,12 @@ def check_output_dir(output_dir: Path, may_be_used: bool) -> None:
 
 __all__ = [
     "CallError",
+    "answers_questions",
     "check_output_dir",
     "label_names",
     "load_checkpoint",
     "may_be_hub_name",
+    "read_config",
     "read_run",
     "resume_folder",
     "write_json",

@@ -8,56 +8,38 @@ from pathlib import Path
 
 import torch
 import transformers
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import Dataset
 from huggingface_hub.errors import StrictDataclassError
 from transformers import PrinterCallback, ProgressCallback, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import IntervalStrategy
 
 from duosent.data.fingerprint import fingerprint
-from duosent.data.pairs import load_pairs
 from duosent.data.streaming import StreamedPairs
-from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
-from duosent.modeling.modeling_mdse import MdseForImageTextClassification
-from duosent.modeling.modeling_radm import RadmForImageTextClassification
-from duosent.processing.collator import ImageTextCollator
-from duosent.processing.processing_image_text import ImageTextProcessor
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import (
     RUN_FILE,
     CallError,
+    answers_questions,
     check_output_dir,
     label_names,
     load_checkpoint,
-    may_be_hub_name,
     read_run,
     resume_folder,
     write_json,
 )
-from duosent.training.metrics import score_answers
+from duosent.training.classification_task import ClassificationTask
 from duosent.training.progress import RunProgress
+from duosent.training.starts import CheckpointStart, EncodersStart
 from duosent.training.trainer import ImageTextTrainer
+from duosent.training.vqa_task import VisualQuestionTask
 
 logger = logging.getLogger(__name__)
 
-MODELS = {
-    "mdse": MdseForImageTextClassification,
-    "radm": RadmForImageTextClassification,
-    "text": BaselineForImageTextClassification,
-    "image": BaselineForImageTextClassification,
-    "concat": BaselineForImageTextClassification,
-}
-
-# What an evaluation gives as plain numbers; micro_f1 only where a post may have several labels.
-FIGURES = (
-    "accuracy",
-    "macro_f1",
-    "micro_f1",
-    "weighted_f1",
-    "loss",
-    "classification_loss",
-    "contrastive_loss",
-)
+TASKS = {"classification": ClassificationTask(), "vqa": VisualQuestionTask()}
+MODELS = ClassificationTask.models
+# What an evaluation of a part is written to.
+RESULT_FILES = {"validation": "metrics.json", "test": "metrics_test.json"}
 
 
 def train(
@@ -65,8 +47,10 @@ def train(
     data: str,
     args: ImageTextTrainingArguments,
     *,
+    task: str = "classification",
     text_encoder: str | None = None,
     image_encoder: str | None = None,
+    init_from: str | None = None,
     columns: dict | None = None,
     config: dict | None = None,
     processing: dict | None = None,
@@ -82,10 +66,13 @@ def train(
 
     Args:
         model: "mdse", "radm", or a baseline: "text", "image", "concat".
-        data: what `load_pairs` takes: file, folder or Hub name.
+        data: what `load_pairs` takes: file, folder or Hub name. For task "vqa" the folder that `load_questions` takes.
         args: how to train; `resume_from_checkpoint` goes on with a run (a checkpoint folder, or True for the last one
-            in `output_dir`).
+            in `output_dir`). Task "vqa" has no macro F1: where that is to choose the best model, accuracy does.
+        task: "classification", or "vqa" for RADM's pre-training on questions about pictures.
         text_encoder, image_encoder: folders or Hub names; "text" reads no image encoder, "image" no text encoder.
+        init_from: in place of encoders, a trained MDSE or RADM of whatever labels or answers to start from, folder or
+            Hub name; all but the head, config and processor too, is taken from it.
         columns: keywords of `load_pairs` that choose columns, such as `label_column`.
         config: fields of the model's config.
         processing: keywords of `ImageTextProcessor`: `clean_text`, `max_length`.
@@ -102,53 +89,53 @@ def train(
     started = time.time()
     options = {
         "model": model,
+        "task": task,
         "data": str(data),
+        "init_from": init_from,
         "text_encoder": text_encoder,
         "image_encoder": image_encoder,
         "columns": columns or {},
         "config": config or {},
         "processing": processing or {},
     }
-    check_config(model, options["config"])
-    text_encoder, image_encoder = _encoders(model, text_encoder, image_encoder)
-    _check_metric(args.metric_for_best_model)
+    aim = _task(task, model)
+    start = _start(model, options)
+    _choose_metric(args, aim)
     output_dir = Path(args.output_dir)
     resume = resume_folder(args)
     check_output_dir(output_dir, overwrite or resume is not None)
-    splits = _load_streamed(data, options["columns"]) if streaming else _load_pairs(data, options["columns"])
+    splits = aim.load_streamed(data, options["columns"]) if streaming else aim.load(data, options["columns"])
     for part in ["train", "test"] if evaluate_test else ["train"]:
         _check_part(splits, part, data)
     if "validation" not in splits:
         logger.warning("%s has no validation part: the last model is kept, and nothing stops early.", data)
         args.eval_strategy, args.load_best_model_at_end = IntervalStrategy.NO, False
 
+    parts = [part for part in RESULT_FILES if part in splits and (part == "validation" or evaluate_test)]
+    learnt = aim.rows_to_learn(splits["train"])
+    scored = {part: aim.rows_to_score(splits[part], part) for part in parts}
+
     set_seed(args.seed)  # before the new weights are drawn
-    fields = {**_label_fields(splits["train"]), **options["config"]}
-    try:
-        processor = ImageTextProcessor.from_encoders(text_encoder, image_encoder, **options["processing"])
-        network = MODELS[model].from_encoders(text_encoder, image_encoder, **fields)
-    except (OSError, ValueError) as error:
-        names = " and ".join(name for name in (text_encoder, image_encoder) if name is not None)
-        raise CallError(f"{names} cannot be loaded: {' '.join(str(error).split())}") from error
+    fields = {**aim.label_fields(splits["train"]), **options["config"]}
+    network, processor = start.build(aim.models[model], fields, options["processing"])
     if resume is None:
         for state in output_dir.glob(f"checkpoint-*/{TRAINER_STATE_NAME}"):
             shutil.rmtree(state.parent, ignore_errors=True)  # another process may be at it too
-    trainer = _quiet_trainer(network, processor, args, splits["train"], splits.get("validation"))
+    trainer = _quiet_trainer(aim, network, processor, args, learnt, scored.get("validation"))
     trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()
     trainer.save_state()
 
     results = {}
-    for part, file in {"validation": "metrics.json", "test": "metrics_test.json"}.items():
-        if part in splits and (part == "validation" or evaluate_test):
-            results[part] = _evaluate_part(trainer, splits[part], part) | {
-                "model": model,
-                "seed": args.seed,
-                "data": str(data),
-                "command": command,
-            }
-            if trainer.is_world_process_zero():
-                write_json(output_dir / file, results[part])
+    for part in parts:
+        results[part] = _evaluate_part(aim, trainer, splits[part], part) | {
+            "model": model,
+            "seed": args.seed,
+            "data": str(data),
+            "command": command,
+        }
+        if trainer.is_world_process_zero():
+            write_json(output_dir / RESULT_FILES[part], results[part])
     if trainer.is_world_process_zero():
         record = options | _outcome(trainer, splits["train"]) | {"seed": args.seed, "command": command}
         write_json(output_dir / RUN_FILE, record | {"seconds": round(time.time() - started, 1)})
@@ -184,8 +171,8 @@ def evaluate(
     """
     model, processor = load_checkpoint(checkpoint)
     run = read_run(checkpoint)
-    columns = {**run.get("columns", {}), **(columns or {}), "labels": label_names(model.config)}
-    splits = _load_pairs(data, columns)
+    aim = TASKS["vqa" if answers_questions(model) else "classification"]
+    splits = aim.load(data, {**run.get("columns", {}), **(columns or {})}, label_names(model.config))
     _check_part(splits, split, data)
     with tempfile.TemporaryDirectory() as folder:
         args = ImageTextTrainingArguments(
@@ -196,7 +183,7 @@ def evaluate(
             save_strategy="no",
             load_best_model_at_end=False,
         )
-        figures = _evaluate_part(_quiet_trainer(model, processor, args), splits[split], split) | {
+        figures = _evaluate_part(aim, _quiet_trainer(aim, model, processor, args), splits[split], split) | {
             "model": run.get("model", model.config.model_type),
             "seed": run.get("seed"),
             "data": str(data),
@@ -214,47 +201,48 @@ def check_config(model: str, fields: dict) -> None:
     Raises:
         CallError: for an unknown model, an unknown field or a value outside its range.
     """
-    if model not in MODELS:
-        raise CallError(f"model must be one of {', '.join(MODELS)}, got {model!r}.")
+    _check_model(model)
     try:
         MODELS[model].config_class(text_config={"model_type": "bert"}, vision_config={"model_type": "vit"}, **fields)
     except (StrictDataclassError, ValueError, TypeError) as error:
         raise CallError(str(error.__cause__ or error)) from error
 
 
-def _encoders(model: str, text_encoder: str | None, image_encoder: str | None) -> tuple[str | None, str | None]:
-    """The encoders that the model reads, None for a side that it does not."""
-    unread = {"text": "image_encoder", "image": "text_encoder"}.get(model)
-    encoders = {"text_encoder": text_encoder, "image_encoder": image_encoder}
-    for option, name in encoders.items():
-        if option == unread:
-            continue
-        if name is None:
-            raise CallError(f"{option} must be given for model {model}.")
-        if not Path(name).is_dir() and not may_be_hub_name(str(name)):
-            raise CallError(f"{option} {name} is neither a folder nor a name on the Hub.")
-    return tuple(None if option == unread else name for option, name in encoders.items())
+def _check_model(model: str) -> None:
+    if model not in MODELS:
+        raise CallError(f"model must be one of {', '.join(MODELS)}, got {model!r}.")
 
 
-def _check_metric(name: str | None) -> None:
+def _task(task: str, model: str) -> ClassificationTask | VisualQuestionTask:
+    """What the task's name stands for, if it goes with the model."""
+    if task not in TASKS:
+        raise CallError(f"task must be one of {', '.join(TASKS)}, got {task!r}.")
+    _check_model(model)
+    if model not in TASKS[task].models:
+        raise CallError(f"task {task} must go with model {' or '.join(TASKS[task].models)}, got {model}.")
+    return TASKS[task]
+
+
+def _start(model: str, options: dict) -> EncodersStart | CheckpointStart:
+    """What the first weights come from; bad fields of the config are known from here on."""
+    if options["init_from"] is None:
+        check_config(model, options["config"])
+        return EncodersStart(model, options["text_encoder"], options["image_encoder"])
+    for option in ("text_encoder", "image_encoder"):
+        if options[option] is not None:
+            raise CallError(f"{option} must not be given beside init_from, which has both encoders.")
+    if model not in ("mdse", "radm"):
+        raise CallError(f"init_from must go with model mdse or radm, got {model}.")
+    return CheckpointStart(options["init_from"], MODELS[model].config_class, options["config"])
+
+
+def _choose_metric(args: ImageTextTrainingArguments, aim: ClassificationTask | VisualQuestionTask) -> None:
     """Trainer would miss a misspelt metric only after the first epoch."""
-    if name is not None and name.removeprefix("eval_") not in FIGURES:
-        raise CallError(f"metric_for_best_model must be one of {', '.join(FIGURES)}, got {name!r}.")
-
-
-def _load_pairs(data: str, columns: dict) -> DatasetDict:
-    try:
-        return load_pairs(data, **columns)
-    except (ValueError, OSError) as error:
-        raise CallError(str(error)) from error
-
-
-def _load_streamed(data: str, columns: dict) -> dict:
-    """The training part as a stream, the others whole."""
-    splits = dict(_load_pairs(data, columns | {"streaming": True, "parts": ["train"]}))
-    _check_part(splits, "train", data)
-    names = list(_label_fields(splits["train"])["label2id"])
-    return splits | _load_pairs(data, columns | {"parts": ["validation", "test"], "labels": names})
+    if args.metric_for_best_model == ImageTextTrainingArguments.metric_for_best_model:
+        args.metric_for_best_model = aim.best_figure
+    name = args.metric_for_best_model
+    if name is not None and name.removeprefix("eval_") not in aim.figures:
+        raise CallError(f"metric_for_best_model must be one of {', '.join(aim.figures)}, got {name!r}.")
 
 
 def _check_part(splits: dict, part: str, data: str) -> None:
@@ -262,37 +250,24 @@ def _check_part(splits: dict, part: str, data: str) -> None:
         raise CallError(f"{data} has no {part} part, only {', '.join(splits) or 'others'}.")
 
 
-def _label_fields(rows: Dataset | StreamedPairs) -> dict:
-    """The config's fields that follow from the label column."""
-    feature = rows.features["label"]
-    several = not isinstance(feature, ClassLabel)
-    names = (feature.feature if several else feature).names
-    return {
-        "id2label": dict(enumerate(names)),
-        "label2id": {name: index for index, name in enumerate(names)},
-        "problem_type": "multi_label_classification" if several else "single_label_classification",
-    }
-
-
-def _quiet_trainer(model, processor, args, train_rows=None, eval_rows=None) -> ImageTextTrainer:
-    collator = ImageTextCollator(processor, num_labels=model.config.num_labels)
-    trainer = ImageTextTrainer(model, args, collator, train_rows, eval_rows)
+def _quiet_trainer(aim, model, processor, args, train_rows=None, eval_rows=None) -> ImageTextTrainer:
+    collator = aim.collator_class(processor, num_labels=model.config.num_labels)
+    trainer = aim.trainer_class(model, args, collator, train_rows, eval_rows)
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
     trainer.add_callback(RunProgress())
     return trainer
 
 
-def _evaluate_part(trainer: ImageTextTrainer, rows: Dataset, part: str) -> dict:
-    prediction = trainer.predict(rows, metric_key_prefix=part)
-    config = trainer.model.config
+def _evaluate_part(aim, trainer: ImageTextTrainer, rows: Dataset, part: str) -> dict:
+    scored = aim.rows_to_score(rows, part)
+    prediction = trainer.predict(scored, metric_key_prefix=part)
     losses = {
         name.removeprefix(f"{part}_"): value for name, value in prediction.metrics.items() if name.endswith("loss")
     }
     return {
-        **score_answers(prediction.predictions, prediction.label_ids, config),
+        **aim.score(prediction, scored, trainer.model.config),
         **losses,
-        "labels": label_names(config),
         "split": part,
         "fingerprint": fingerprint(rows),
     }
@@ -305,6 +280,7 @@ def _outcome(trainer: ImageTextTrainer, rows: Dataset | StreamedPairs) -> dict:
     return {
         "training": {name: value for name, value in args.to_dict().items() if value != usual[name]},
         "train_fingerprint": fingerprint(rows),
+        "train_rows": len(trainer.train_dataset),
         "best_checkpoint": state.best_model_checkpoint and Path(state.best_model_checkpoint).name,
         "epochs": state.epoch,
         "steps": state.global_step,

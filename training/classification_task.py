@@ -1,0 +1,100 @@
+"""What a training run does for posts with one label, or several."""
+
+from datasets import ClassLabel, Dataset, DatasetDict
+
+from duosent.data.pairs import load_pairs
+from duosent.data.streaming import StreamedPairs
+from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
+from duosent.modeling.modeling_mdse import MdseForImageTextClassification
+from duosent.modeling.modeling_radm import RadmForImageTextClassification
+from duosent.processing.collator import ImageTextCollator
+from duosent.training.checkpoints import CallError, label_names
+from duosent.training.metrics import score_answers
+from duosent.training.trainer import ImageTextTrainer
+
+
+class ClassificationTask:
+    """Posts to labels, for every model; what `duosent train` does unless it is told otherwise.
+
+    Attributes:
+        models: the class of each `--model`.
+        trainer_class, collator_class: what trains it, and what makes its batches.
+        best_figure: what the best model is kept by, unless the arguments say otherwise.
+        figures: what an evaluation gives as plain numbers; micro_f1 only where a post may have several labels.
+    """
+
+    models = {
+        "mdse": MdseForImageTextClassification,
+        "radm": RadmForImageTextClassification,
+        "text": BaselineForImageTextClassification,
+        "image": BaselineForImageTextClassification,
+        "concat": BaselineForImageTextClassification,
+    }
+    trainer_class = ImageTextTrainer
+    collator_class = ImageTextCollator
+    best_figure = "macro_f1"
+    figures = (
+        "accuracy",
+        "macro_f1",
+        "micro_f1",
+        "weighted_f1",
+        "loss",
+        "classification_loss",
+        "contrastive_loss",
+    )
+
+    def load(self, data: str, columns: dict, names: list[str] | None = None) -> DatasetDict:
+        """The rows, by part.
+
+        Args:
+            data: what `load_pairs` takes.
+            columns: keywords of `load_pairs` that choose columns.
+            names: the labels of a trained model; None reads them from the data.
+
+        Raises:
+            CallError: if the data cannot be read.
+        """
+        try:
+            return load_pairs(data, **columns, **({} if names is None else {"labels": names}))
+        except (ValueError, OSError) as error:
+            raise CallError(str(error)) from error
+
+    def load_streamed(self, data: str, columns: dict) -> dict:
+        """The rows, by part: the training part as a stream, the others whole. See `load`."""
+        splits = dict(self.load(data, columns | {"streaming": True, "parts": ["train"]}))
+        if "train" not in splits:
+            return splits
+        names = list(self.label_fields(splits["train"])["label2id"])
+        return splits | self.load(data, columns | {"parts": ["validation", "test"]}, names)
+
+    def label_fields(self, rows: Dataset | StreamedPairs) -> dict:
+        """The config's fields that follow from the label column."""
+        feature = rows.features["label"]
+        several = not isinstance(feature, ClassLabel)
+        names = (feature.feature if several else feature).names
+        return {
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: index for index, name in enumerate(names)},
+            "problem_type": "multi_label_classification" if several else "single_label_classification",
+        }
+
+    def rows_to_learn(self, rows: Dataset | StreamedPairs) -> Dataset | StreamedPairs:
+        """The rows of the training part that are learnt from: all."""
+        return rows
+
+    def rows_to_score(self, rows: Dataset, part: str) -> Dataset:
+        """The rows of a part that an evaluation looks at: all."""
+        return rows
+
+    def score(self, prediction, rows: Dataset, config) -> dict:
+        """The figures of an evaluation.
+
+        Args:
+            prediction: what `Trainer.predict` gave for `rows`.
+            config: the model's.
+        """
+        figures = score_answers(prediction.predictions, prediction.label_ids, config)
+        return figures | {"labels": label_names(config)}
+
+
+__all__ = ["ClassificationTask"]

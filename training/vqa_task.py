@@ -1,0 +1,110 @@
+"""What a training run does for questions about pictures: RADM's pre-training on VQA v2."""
+
+import logging
+
+from datasets import Dataset, DatasetDict
+
+from duosent.data.questions import answerable, answered, load_questions
+from duosent.modeling.modeling_radm import RadmForVisualQuestionAnswering
+from duosent.processing.vqa_collator import VisualQuestionCollator
+from duosent.training.checkpoints import CallError, label_names
+from duosent.training.vqa_metrics import VqaMetrics
+from duosent.training.vqa_trainer import VisualQuestionTrainer
+
+logger = logging.getLogger(__name__)
+
+
+class VisualQuestionTask:
+    """Questions to answers out of a fixed vocabulary, on a table that `duosent prepare` made.
+
+    A question with no answer in the vocabulary teaches nothing but to say no to all: it is left out of training, as is
+    usual. An evaluation counts it, as a question that cannot be answered right. One without any annotator's answer, as
+    in VQA's test part, takes no part in either.
+
+    Attributes: see `ClassificationTask`.
+    """
+
+    models = {"radm": RadmForVisualQuestionAnswering}
+    trainer_class = VisualQuestionTrainer
+    collator_class = VisualQuestionCollator
+    best_figure = "accuracy"
+    figures = ("accuracy", "loss", "classification_loss")
+
+    def load(self, data: str, columns: dict, names: list[str] | None = None) -> DatasetDict:
+        """The questions, by part; see `load_questions`.
+
+        Args:
+            data: the folder.
+            columns: `base_image_dir` or nothing.
+            names: the answers of a trained model; None reads them from the data.
+
+        Raises:
+            CallError: if a column is chosen, or the data cannot be read.
+        """
+        for name in columns:
+            if name != "base_image_dir":
+                raise CallError(f"{name} must not be given for task vqa, the columns of which are fixed.")
+        try:
+            return load_questions(data, names, **columns)
+        except (ValueError, OSError) as error:
+            raise CallError(str(error)) from error
+
+    def load_streamed(self, data: str, columns: dict) -> dict:
+        """
+        Raises:
+            CallError: always; the questions are in memory but for their pictures, which are read as they are wanted.
+        """
+        raise CallError("streaming must not be given for task vqa: only the pictures of its table are large.")
+
+    def label_fields(self, rows: Dataset) -> dict:
+        """The config's fields that follow from the vocabulary."""
+        names = rows.features["answer_ids"].feature.names
+        return {
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: index for index, name in enumerate(names)},
+            "problem_type": None,  # a checkpoint to start from may have one, that of its own labels
+        }
+
+    def rows_to_learn(self, rows: Dataset) -> Dataset:
+        """The questions with an answer in the vocabulary.
+
+        Raises:
+            CallError: if there is none.
+        """
+        learnt = answerable(rows)
+        if not len(learnt):
+            raise CallError("The train part must hold a question with an answer in the vocabulary, got none.")
+        if len(learnt) < len(rows):
+            left_out = len(rows) - len(learnt)
+            logger.info("%d of %d questions have no answer in the vocabulary: left out.", left_out, len(rows))
+        return learnt
+
+    def rows_to_score(self, rows: Dataset, part: str) -> Dataset:
+        """The questions with annotators' answers.
+
+        Raises:
+            CallError: if there is none.
+        """
+        scored = answered(rows)
+        if not len(scored):
+            raise CallError(f"The {part} part must hold a question with annotators' answers, got none.")
+        return scored
+
+    def score(self, prediction, rows: Dataset, config) -> dict:
+        """The figures of an evaluation: those of `VqaMetrics`.
+
+        Args:
+            prediction: what `VisualQuestionTrainer.predict` gave for `rows`, in their order.
+            config: the model's.
+        """
+        vocabulary = label_names(config)
+        metrics = VqaMetrics(vocabulary, "answer_types")
+        figures = metrics.compute(
+            predictions=[vocabulary[best] for best in prediction.predictions],
+            references=rows["answers"][:],
+            answer_types=rows["answer_type"][:],
+        )
+        return figures | {"task": "vqa", "num_answers": len(vocabulary)}
+
+
+__all__ = ["VisualQuestionTask"]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
+from tiny_wordnet import write_wordnet
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, ViTConfig, ViTImageProcessor, ViTModel
 
@@ -137,3 +138,8 @@ def vqa_data(tmp_path_factory) -> str:
         columns = {name: pa.array([row[name] for row in rows], kinds.get(name)) for name in rows[0]}
         pq.write_table(pa.table(columns), folder / f"{part}.parquet")
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def wordnet_dir(tmp_path_factory) -> str:
+    return str(write_wordnet(tmp_path_factory.mktemp("wordnet")))

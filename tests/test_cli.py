@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -196,6 +197,18 @@ def test_list_flags(capsys):
     assert code == 0
     for flag in ("--private_similarity (mean)", "--residual_attention (gated)", "--text_learning_rate (2e-05)"):
         assert flag in out
+    for flag in ("", "_flip", "_crop", "_erasing", "_synonyms"):
+        assert re.search(rf"--augment{flag} \S+  \w+", out)  # with its default and its help
+
+
+def test_augmentation_flags(capsys, wordnet_dir, tmp_path):
+    words = ["--augment", "--augment-flip", "0.25", "--augment_synonyms=0", "--wordnet-dir", wordnet_dir]
+    _, arguments = read_train_flags(words, "mdse", str(tmp_path), CommandParser())
+    assert (arguments.augment, arguments.augment_flip, arguments.augment_synonyms) == (True, 0.25, 0.0)
+    assert arguments.wordnet_dir == wordnet_dir
+    required = ["train", "--model", "mdse", "--data", "none", "--output-dir", tmp_path]
+    assert "WordNet's files, got /none," in wrong_call(capsys, *required, "--augment", "--wordnet_dir", "/none")
+    assert "augment_crop must lie in [0, 0.5], got 0.9." in wrong_call(capsys, *required, "--augment_crop", "0.9")
 
 
 def test_train_prints_the_metrics_and_leaves_a_checkpoint(trained):

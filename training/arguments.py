@@ -6,6 +6,11 @@ import torch
 from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
+from duosent.processing.wordnet_files import find_wordnet
+
+# Each option of the augmentation and its largest value.
+AUGMENTATIONS = {"augment_flip": 1, "augment_crop": 0.5, "augment_erasing": 1, "augment_synonyms": 1}
+
 
 @dataclass
 class ImageTextTrainingArguments(TrainingArguments):
@@ -16,7 +21,8 @@ class ImageTextTrainingArguments(TrainingArguments):
     checkpoint with the best macro F1 on the validation part is the one that stays.
 
     Raises:
-        ValueError: for a value out of its range, or options that contradict each other.
+        ValueError: for a value out of its range, options that contradict each other, or synonyms without WordNet.
+        ImportError: for synonyms without nltk.
     """
 
     learning_rate: float = field(
@@ -60,6 +66,34 @@ class ImageTextTrainingArguments(TrainingArguments):
     shuffle_buffer_size: int = field(
         default=1000, metadata={"help": "Of a streamed training part, posts among which the next one is drawn; >= 1."}
     )
+    augment: bool = field(
+        default=False,
+        metadata={"help": "Change the training posts anew in each epoch, by the four augmentations of MDSE."},
+    )
+    augment_flip: float = field(
+        default=0.5, metadata={"help": "With augment: probability of mirroring a picture, in [0, 1]; 0 for none."}
+    )
+    augment_crop: float = field(
+        default=0.125,
+        metadata={
+            "help": "With augment: border around a picture before a random crop of the old size, as a share of the "
+            "side, in [0, 0.5]; 0 for none."
+        },
+    )
+    augment_erasing: float = field(
+        default=0.5,
+        metadata={"help": "With augment: probability of erasing a rectangle of a picture, in [0, 1]; 0 for none."},
+    )
+    augment_synonyms: float = field(
+        default=0.1,
+        metadata={"help": "With augment: probability of a synonym for a word that has one, in [0, 1]; 0 for none."},
+    )
+    wordnet_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder of WordNet's files; None for that in WNSEARCHDIR, nltk's data or Debian's wordnet-base."
+        },
+    )
     # The collator reads the raw columns, which no forward knows.
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Drop the columns that the model's forward does not take."}
@@ -78,6 +112,11 @@ class ImageTextTrainingArguments(TrainingArguments):
             raise ValueError(f"early_stopping_patience must be >= 1 or None, got {self.early_stopping_patience}.")
         if self.shuffle_buffer_size < 1:
             raise ValueError(f"shuffle_buffer_size must be >= 1, got {self.shuffle_buffer_size}.")
+        for name, largest in AUGMENTATIONS.items():
+            if not 0 <= getattr(self, name) <= largest:
+                raise ValueError(f"{name} must lie in [0, {largest}], got {getattr(self, name)}.")
+        if self.augment and self.augment_synonyms:
+            find_wordnet(self.wordnet_dir)  # what is missing is said here, before anything is loaded
         if self.label_smoothing_factor != 0:
             raise ValueError(
                 f"label_smoothing_factor must be 0, got {self.label_smoothing_factor}: Trainer's smoothed loss would "

@@ -12,6 +12,7 @@ from transformers.trainer_pt_utils import nested_gather
 
 from duosent.data.streaming import StreamedBatches, StreamedPairs
 from duosent.training.arguments import ImageTextTrainingArguments
+from duosent.training.augmenting import AugmentationEpoch, augmenting
 from duosent.training.metrics import compute_metrics_for
 
 ARGUMENTS_FILE = "arguments.json"
@@ -40,6 +41,7 @@ class ImageTextTrainer(Trainer):
     - Each loss term is logged under its own name beside `loss`: in training the mean since the last log, in evaluation
       the mean over the posts with the prefix in front (`eval_classification_loss`).
     - Text tower, image tower and the rest have learning rates of their own.
+    - With `augment` the posts of `train_dataset`, and no others, are augmented; see `AugmentingCollator`.
     - The processor is saved in every checkpoint, and the arguments as `arguments.json`.
 
     Args: those of `transformers.Trainer`, `data_collator` an `ImageTextCollator`. Where they are not given, the
@@ -58,9 +60,22 @@ class ImageTextTrainer(Trainer):
         self.processor = self.processing_class or getattr(data_collator, "processor", None)
         if args.stops_early:
             self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
+        self._augmenting_collator = augmenting(self.data_collator, args) if args.augment else None
+        if args.augment:
+            self.add_callback(AugmentationEpoch(self._augmenting_collator))
         self._term_sums: dict[str, Tensor] = {}
         self._steps_summed = 0.0
         self._evaluated_terms: dict[str, list[Tensor]] = defaultdict(list)
+
+    def get_train_dataloader(self):
+        """Evaluation and prediction have loaders of their own, which never meet the augmentation."""
+        plain = self.data_collator
+        self.data_collator = self._augmenting_collator or plain
+        try:
+            streamed = isinstance(self.train_dataset, StreamedPairs)
+            return self._streamed_loader() if streamed else super().get_train_dataloader()
+        finally:
+            self.data_collator = plain
 
     # Loss terms
 
@@ -97,10 +112,8 @@ class ImageTextTrainer(Trainer):
 
     # Streamed posts
 
-    def get_train_dataloader(self):
+    def _streamed_loader(self) -> DataLoader:
         """A streamed training part deals its rows out to the processes by itself: Accelerate must not do it again."""
-        if not isinstance(self.train_dataset, StreamedPairs):
-            return super().get_train_dataloader()
         args = self.args
         batches = StreamedBatches(
             self.train_dataset,

@@ -142,9 +142,12 @@ def test_an_optimizer_that_makes_its_own_groups_is_refused(tiny_mdse, trainer_of
         trainer.create_optimizer()
 
 
+@pytest.mark.parametrize("augment", [False, True], ids=["as they are", "augmented"])
 @pytest.mark.parametrize("step", [4, 2], ids=["at the end of an epoch", "within an epoch"])
-def test_resume_is_exact(tiny_mdse, trainer_of, tmp_path, step):
+def test_resume_is_exact(tiny_mdse, trainer_of, wordnet_dir, tmp_path, step, augment):
     options = {
+        "augment": augment,
+        "wordnet_dir": wordnet_dir,
         "save_strategy": "steps",
         "save_steps": step,
         "eval_strategy": "steps",

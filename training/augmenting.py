@@ -1,0 +1,34 @@
+"""The training posts of an `ImageTextTrainer`, augmented."""
+
+from transformers import TrainerCallback
+
+from duosent.processing.augmentation import AugmentingCollator, PictureAugmentation
+from duosent.processing.synonyms import SynonymReplacement
+from duosent.training.arguments import ImageTextTrainingArguments
+
+
+def augmenting(collator, args: ImageTextTrainingArguments) -> AugmentingCollator:
+    """The collator with the augmentation that the arguments ask for, drawn by `data_seed`, or else `seed`.
+
+    Raises: as `SynonymReplacement`.
+    """
+    synonyms = args.augment_synonyms and SynonymReplacement(args.augment_synonyms, args.wordnet_dir)
+    return AugmentingCollator(
+        collator,
+        PictureAugmentation(args.augment_flip, args.augment_crop, args.augment_erasing),
+        synonyms or None,
+        args.seed if args.data_seed is None else args.data_seed,
+    )
+
+
+class AugmentationEpoch(TrainerCallback):
+    """Tells the collator which epoch begins, also that of a resumed run."""
+
+    def __init__(self, collator: AugmentingCollator) -> None:
+        self.collator = collator
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.collator.set_epoch(int(state.epoch))  # a run resumed within an epoch begins at 2.5, say
+
+
+__all__ = ["AugmentationEpoch", "augmenting"]

@@ -15,8 +15,8 @@ from duosent.processing.text_cleaning import clean_text
 
 HASH_BITS = 64
 # Of 34 million pairs of real posts' pictures every one within 4 bits showed the same picture or the next shot of the
-# same scene, and at 8 bits five of twelve showed something else; of copies at half the size and JPEG quality 30, 99.8 %
-# and more lie within 4 bits (docs/audits.md).
+# same scene, and at 8 bits five of twelve showed something else; of copies at half the size and JPEG quality 30,
+# 99.8 % and more lie within 4 bits (docs/audits.md).
 DISTANCE = 4
 MAX_DISTANCE = 16
 # The grey picture, 32 x 32, that the hash is made of; and one level of noise, always the same, to try the hash with.
@@ -179,10 +179,11 @@ class Doubles:
         links = coo_array((np.ones(len(self.edges), np.int8), tuple(self.edges.T)), shape=(size, size))
         _, group_of = connected_components(links, directed=False)
         group = group_of[self.node[known]]
+        several = np.bincount(group)[group] > 1
+        known, group = known[several], group[several]
         order = np.argsort(group, kind="stable")
-        ends = np.flatnonzero(np.diff(group[order])) + 1
-        groups = [posts for posts in np.split(known[order], ends) if len(posts) > 1]
-        return sorted(groups, key=lambda posts: posts[0])
+        groups = np.split(known[order], np.flatnonzero(np.diff(group[order])) + 1)
+        return sorted((posts for posts in groups if len(posts)), key=lambda posts: posts[0])
 
 
 def both(texts: Doubles, pictures: Doubles) -> Doubles:

@@ -38,7 +38,7 @@ def audit(source: str | Path, clean_dir: str | Path | None = None, **columns) ->
         `conflicts`: side -> level -> column -> groups of doubles that do not all have the same label there.
         `texts`: posts without words where their part has a column of texts (`empty`), with `one_word`, or with links
             and names alone (`bare`).
-        `bad_rows`: the posts that `load_pairs` would refuse, each with its `reason`.
+        `bad_rows`: the posts that `load_pairs` would refuse, or whose picture breaks off, each with its `reason`.
         `plain_pictures`: posts whose picture is too plain for a perceptual hash.
         `clean`: what `write_clean` did; only with `clean_dir`.
 
@@ -57,6 +57,9 @@ def report(survey: Survey) -> dict:
     """What `audit` returns, without `clean`."""
     bad = np.zeros(len(survey.ids), bool)
     bad[list(survey.bad)] = True
+    groups = {
+        side: {level: doubles.groups() for level, doubles in levels.items()} for side, levels in survey.doubles.items()
+    }
     return {
         "data": survey.source,
         "columns": survey.columns,
@@ -64,16 +67,22 @@ def report(survey: Survey) -> dict:
         "labels": {column: _label_counts(survey, labels) for column, labels in survey.labels.items()},
         "determines": _determined(survey.labels),
         "doubles": {
-            side: {level: _doubles(survey, doubles) for level, doubles in levels.items()}
+            side: {
+                level: {
+                    "posts": _posts_with_doubles(survey, doubles),
+                    "groups": [[survey.name(post) for post in group] for group in groups[side][level]],
+                }
+                for level, doubles in levels.items()
+            }
             for side, levels in survey.doubles.items()
         },
         "leaks": _leaks(survey),
         "conflicts": {
             side: {
-                level: {column: _conflicts(survey, doubles, labels) for column, labels in survey.labels.items()}
-                for level, doubles in levels.items()
+                level: {column: _conflicts(survey, found, labels) for column, labels in survey.labels.items()}
+                for level, found in levels.items()
             }
-            for side, levels in survey.doubles.items()
+            for side, levels in groups.items()
         },
         "texts": {
             "empty": _names(survey, (survey.characters <= 0) & _has_column(survey, "text")),
@@ -146,16 +155,13 @@ def _determined(labels: dict[str, list[Labels]]) -> list[dict]:
     return found
 
 
-def _doubles(survey: Survey, doubles: Doubles) -> dict:
+def _posts_with_doubles(survey: Survey, doubles: Doubles) -> dict[str, dict[str, int]]:
     posts = {split: {} for split in survey.splits}
     for number, split in enumerate(survey.splits):
         alike = doubles.partner(survey.split == number) >= 0
         for other_number, other in enumerate(survey.splits):
             posts[other][split] = int((alike & (survey.split == other_number)).sum())
-    return {
-        "posts": posts,
-        "groups": [[survey.name(post) for post in group] for group in doubles.groups()],
-    }
+    return posts
 
 
 def _leaks(survey: Survey) -> dict[str, dict[str, int]]:
@@ -170,9 +176,9 @@ def _leaks(survey: Survey) -> dict[str, dict[str, int]]:
     return leaks
 
 
-def _conflicts(survey: Survey, doubles: Doubles, labels: list[Labels]) -> list[list[dict]]:
+def _conflicts(survey: Survey, groups: list[np.ndarray], labels: list[Labels]) -> list[list[dict]]:
     conflicts = []
-    for group in doubles.groups():
+    for group in groups:
         labelled = [post for post in group if labels[post] is not None]
         if len({labels[post] for post in labelled}) > 1:
             conflicts.append([survey.name(post) | {"labels": list(labels[post])} for post in labelled])

@@ -62,9 +62,9 @@ def write_clean(survey: Survey, clean_dir: str | Path) -> dict:
     """Write `train.parquet`, `validation.parquet` and `test.parquet` without leaks, for `load_pairs`.
 
     Out of the training part goes what stands in validation or test too, out of validation what stands in test: by its
-    text or its picture, exactly or nearly. Doubles within a part stay. Rows that `load_pairs` would refuse go from
-    every part. All columns are kept, and pictures lie in the files. `removed.parquet` holds the posts that went, with
-    part, row (from 1), reason, and the posts that stayed in their place. A part of which nothing is left has no file.
+    text or its picture, exactly or nearly. Doubles within a part stay. Bad rows go from every part. All columns are
+    kept, and pictures lie in the files. `removed.parquet` holds the posts that went, with part, row (from 1), reason,
+    and the posts that stayed in their place. A part of which nothing is left has no file.
 
     Args:
         survey: of the data; its parts are among train, validation and test (`check_clean_dir`).

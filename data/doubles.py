@@ -179,10 +179,11 @@ class Doubles:
         links = coo_array((np.ones(len(self.edges), np.int8), tuple(self.edges.T)), shape=(size, size))
         _, group_of = connected_components(links, directed=False)
         group = group_of[self.node[known]]
+        several = np.bincount(group)[group] > 1
+        known, group = known[several], group[several]
         order = np.argsort(group, kind="stable")
-        ends = np.flatnonzero(np.diff(group[order])) + 1
-        groups = [posts for posts in np.split(known[order], ends) if len(posts) > 1]
-        return sorted(groups, key=lambda posts: posts[0])
+        groups = np.split(known[order], np.flatnonzero(np.diff(group[order])) + 1)
+        return sorted((posts for posts in groups if len(posts)), key=lambda posts: posts[0])
 
 
 def both(texts: Doubles, pictures: Doubles) -> Doubles:

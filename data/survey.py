@@ -36,7 +36,7 @@ class Survey:
         width, height: `(N,)`, pixels; -1 for a picture that is not there or cannot be read.
         plain: `(N,)` bool, a picture without a perceptual hash that can be relied on.
         labels: column -> the labels of N posts.
-        bad: place -> why `load_pairs` would refuse the post.
+        bad: place -> why `load_pairs` would refuse the post, or how its picture breaks off.
         doubles: side ("text", "image", "post") -> level ("exact", "near") -> the posts that are alike; what is alike
             exactly is so nearly.
     """

@@ -3,7 +3,7 @@
 import io
 import os
 import warnings
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 PARTS = ("noun", "verb", "adj", "adv")
@@ -105,14 +105,21 @@ def open_wordnet(folder: str | None = None):
     import nltk.data
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
+    # nltk opens nothing outside its data path.
+    if isinstance(root, nltk.data.FileSystemPathPointer) and str(root) not in nltk.data.path:
+        nltk.data.path.append(str(root))
+
+    def content_of(file: str) -> bytes:
+        with root.join(file).open() as stream:
+            return stream.read()
+
+    counts = {key: int(count) for key, _, count in map(str.split, content_of("cntlist.rev").decode().splitlines())}
+
     class Reader(WordNetCorpusReader):
         def open(self, file):
             """From memory: processes forked from this one would otherwise share a file's position, and each move
-            the others'."""
-            content = lexnames()  # Debian leaves it out
-            if file != "lexnames":
-                with self.root.join(file).open() as stream:
-                    content = stream.read()
+            the others'. `lexnames` is ours, since Debian leaves it out."""
+            content = lexnames() if file == "lexnames" else content_of(file)
             return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8")
 
         def map_wn(self, version="wordnet"):
@@ -120,16 +127,8 @@ def open_wordnet(folder: str | None = None):
 
         def lemma_count(self, lemma):
             """From a table: nltk searches the file anew for each lemma, which took nine tenths of a look-up."""
-            return self.counts.get(lemma.key(), 0)
+            return counts.get(lemma.key(), 0)
 
-        @cached_property
-        def counts(self) -> dict[str, int]:
-            with self.open("cntlist.rev") as lines:
-                return {key: int(count) for key, _, count in map(str.split, lines)}
-
-    # nltk opens nothing outside its data path.
-    if isinstance(root, nltk.data.FileSystemPathPointer) and str(root) not in nltk.data.path:
-        nltk.data.path.append(str(root))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no other languages
         return Reader(root, None)

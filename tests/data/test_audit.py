@@ -393,6 +393,12 @@ def test_what_cannot_be_audited_is_said_in_one_sentence(tmp_path, lines, options
         audit(str(tmp_path), **options)
 
 
+def test_a_wrong_distance_is_told_before_the_first_picture_is_opened(source, monkeypatch):
+    monkeypatch.setattr(survey_module, "open_picture", None)
+    with pytest.raises(ValueError, match="image_distance"):
+        audit(source, image_distance=-1)
+
+
 def test_the_distance_of_near_pictures_can_be_chosen(tmp_path):
     # In these two copies the hash turns 2 and 6 bits (by the plain loop of `imagehash`).
     import imagehash

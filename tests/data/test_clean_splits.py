@@ -201,15 +201,17 @@ def test_a_folder_of_pictures_with_metadata(tmp_path):
 def test_parts_whose_columns_differ(tmp_path):
     (tmp_path / "posts").mkdir()
     for split, posts in {
-        "train": [{"text": "a", "note": 7, "own": "x"}, {"text": "b", "note": 8, "own": "y"}],
-        "test": [{"text": "a", "note": "seven"}, {"text": " ", "note": None}],
+        "train": [{"text": "a", "note": "seven", "own": "x"}, {"text": "b", "note": "eight", "own": "y"}],
+        "test": [{"text": "a", "note": None}, {"text": " ", "note": 9}],
     }.items():
         (tmp_path / "posts" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in posts))
     audit(str(tmp_path / "posts"), tmp_path / "clean")
-    assert pq.read_table(tmp_path / "clean" / "train.parquet").to_pylist() == [{"text": "b", "note": 8, "own": "y"}]
+    assert pq.read_table(tmp_path / "clean" / "train.parquet").to_pylist() == [
+        {"text": "b", "note": "eight", "own": "y"}
+    ]
     removed = pq.read_table(tmp_path / "clean" / "removed.parquet").to_pylist()
     shown = [(row["removed_from"], row["text"], row["note"], row["own"]) for row in removed]
-    assert shown == [("train", "a", "7", "x"), ("test", " ", None, None)]
+    assert shown == [("train", "a", "seven", "x"), ("test", " ", "9", None)]
 
 
 def test_a_folder_that_was_written_before_is_replaced(tmp_path):

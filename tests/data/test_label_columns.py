@@ -26,6 +26,7 @@ def test_columns_that_look_like_labels():
             title=[f"title {i % 51}" for i in range(rows)],
             fifty=[f"{i % 50}" for i in range(rows)],
             source=["web"] * rows,
+            sparse=["a", "b", "a"] + [None] * 117,
             score=[0.5, 0.7] * 60,
             id=["x", "y"] * 60,
         )

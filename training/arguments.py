@@ -85,7 +85,7 @@ class ImageTextTrainingArguments(TrainingArguments):
         metadata={"help": "With augment: probability of erasing a rectangle of a picture, in [0, 1]; 0 for none."},
     )
     augment_synonyms: float = field(
-        default=0.1,
+        default=0.3,
         metadata={"help": "With augment: probability of a synonym for a word that has one, in [0, 1]; 0 for none."},
     )
     wordnet_dir: str | None = field(

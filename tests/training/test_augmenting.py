@@ -5,7 +5,9 @@ import torch
 from transformers import TrainerState
 
 from duosent.processing import wordnet_files
+from duosent.processing.augmentation import PictureAugmentation
 from duosent.processing.collator import ImageTextCollator
+from duosent.processing.synonyms import SynonymReplacement
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.augmenting import AugmentationEpoch, augmenting
 from duosent.training.trainer import ImageTextTrainer
@@ -108,6 +110,13 @@ def test_each_augmentation_has_a_switch(processor, arguments):
     collator = augmenting(ImageTextCollator(processor), arguments(augment_crop=0.0, augment_erasing=0.0))
     assert (collator.pictures.flip, collator.pictures.crop, collator.pictures.erasing) == (0.5, 0, 0)
     assert collator.words.rate == 1
+
+
+def test_flags_and_classes_have_the_same_defaults(processor, tmp_path, wordnet_dir):
+    args = ImageTextTrainingArguments(str(tmp_path), wordnet_dir=wordnet_dir)
+    collator = augmenting(ImageTextCollator(processor), args)
+    assert collator.pictures == PictureAugmentation()
+    assert collator.words == SynonymReplacement(wordnet_dir=wordnet_dir)
 
 
 def test_the_seed_is_that_of_the_data(processor, arguments):

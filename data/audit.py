@@ -9,6 +9,7 @@ import numpy as np
 from duosent.data.clean_splits import check_clean_dir, write_clean
 from duosent.data.doubles import Doubles
 from duosent.data.label_columns import Labels, fixed_by, label_order
+from duosent.data.pairs import spelt_alike
 from duosent.data.reading import read_splits
 from duosent.data.survey import Survey, survey_posts
 
@@ -28,8 +29,8 @@ def audit(source: str | Path, clean_dir: str | Path | None = None, **columns) ->
     Returns: a dict for JSON. Posts are named by `{"split", "row", "id"}`, rows counted from 1.
         `splits`: part -> `posts`, `texts`, `pictures` (those that can be read), `bad_rows`, and how long the texts
             (`characters`, `words`) and how large the pictures (`width`, `height`, in pixels) are.
-        `labels`: column -> `counts` (part -> label -> posts, a post of several labels counted for each) and
-            `unlabelled` (part -> posts).
+        `labels`: column -> `counts` (part -> label -> posts, a post of several labels counted for each), `unlabelled`
+            (part -> posts) and `spelt_alike` (groups of labels that differ in case or white space alone).
         `determines`: `column`, `other`, `labels` (what each label of the column says of the other) of every column of
             labels that fixes another one, without exception.
         `doubles`: side ("text", "image", "post") -> level ("exact", "near") -> `posts` (part -> part -> posts of the
@@ -142,6 +143,7 @@ def _label_counts(survey: Survey, labels: list[Labels]) -> dict[str, dict]:
             split: {label: part[label] for label in order} for split, part in zip(survey.splits, parts, strict=True)
         },
         "unlabelled": dict(zip(survey.splits, unlabelled, strict=True)),
+        "spelt_alike": spelt_alike(order),
     }
 
 

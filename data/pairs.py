@@ -48,7 +48,8 @@ def load_pairs(
         text_label_column, image_label_column, target_column, id_column: further columns; None for `text_label`,
             `image_label`, `target` and `id` where the data has them. A row without an id is `<split>-<n>`, n from 1.
         labels: names of the labels in their order. None takes them from the training part (else from the only part):
-            names of a `ClassLabel` as they are, whole numbers by size, words by the alphabet.
+            names of a `ClassLabel` as they are, whole numbers by size, words by the alphabet; two words that differ in
+            case or white space alone are refused.
         label_separator: what separates several labels in one cell of text, such as "|".
         base_image_dir: what picture paths start from, in place of the folder of their file.
         check_rows: refuse rows without any side and pictures that cannot be opened.
@@ -215,7 +216,20 @@ def label_names(parts: Iterable[Dataset], separator: str | None = None) -> list[
         raise DataError(f"The column of labels must hold at least one label, got only empty cells ({origin}).")
     if all(is_whole_number(value) for value in values):
         return [str(value) for value in sorted({int(value) for value in values})]
-    return sorted(str(value) for value in values)
+    names = sorted(str(value) for value in values)
+    for group in spelt_alike(names):  # which would split a class in silence
+        labels = " and ".join(map(repr, group))
+        file = origin.rsplit(", row ", 1)[0]
+        raise DataError(f"{file}: the labels {labels} must be spelt alike, they differ in case or white space alone.")
+    return names
+
+
+def spelt_alike(names: list[str]) -> list[list[str]]:
+    """The groups of two labels or more that differ in case or white space alone."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(" ".join(name.split()).casefold(), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def is_whole_number(value) -> bool:
@@ -363,5 +377,6 @@ __all__ = [
     "load_pairs",
     "no_column",
     "resolve_path",
+    "spelt_alike",
     "undecoded",
 ]

@@ -142,6 +142,8 @@ def _label_tables(report: dict) -> list[str]:
         if any(found["unlabelled"].values()):
             rows.append(["(none)", *found["unlabelled"].values()])
         tables.append(text_table([column, *found["counts"]], rows))
+        for group in found["spelt_alike"]:
+            tables.append(f"{column}: {' and '.join(map(repr, group))} differ in case or white space alone.")
     return tables
 
 

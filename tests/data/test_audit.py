@@ -19,6 +19,7 @@ from duosent.data.audit import audit
 from duosent.data.pairs import load_pairs
 from duosent.data.reading import read_splits
 from duosent.data.survey import survey_posts
+from duosent.tables import audit_table
 
 RED, BLUE = (Pictures.new("RGB", (64, 64), colour) for colour in ((200, 30, 30), (20, 40, 200)))
 # id, text, picture, mood, feeling. What is the same is said where it comes again.
@@ -228,6 +229,7 @@ def test_labels_and_what_they_say_of_one_another(report):
             "test": {"glad": 2, "sad": 0},
         },
         "unlabelled": {"train": 1, "validation": 0, "test": 0},
+        "spelt_alike": [],
     }
     assert report["determines"] == [
         {"column": "feeling", "other": "mood", "labels": {"calm": "glad", "grief": "sad", "joy": "glad"}}
@@ -355,6 +357,13 @@ def test_columns_of_labels_by_name_and_several_labels_a_cell(tmp_path):
     report = audit(str(tmp_path), label_columns=["b", "c"])
     assert [(found["column"], found["other"]) for found in report["determines"]] == [("b", "c"), ("c", "b")]
     assert report["labels"]["b"]["unlabelled"] == {"train": 0, "test": 1} and not report["bad_rows"]
+
+
+def test_labels_that_only_look_like_one(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\none,sad\ntwo,Glad\nthree,glad\nfour,glad \n")
+    report = audit(str(tmp_path))
+    assert report["labels"]["label"]["spelt_alike"] == [["Glad", "glad", "glad "]]
+    assert "label: 'Glad' and 'glad' and 'glad ' differ in case or white space alone." in audit_table(report)
 
 
 def test_labels_of_the_sides_are_read_by_the_names_of_the_posts_label(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
@@ -215,6 +216,18 @@ def test_an_unknown_label_in_another_split(tmp_path):
     write_csv(tmp_path / "validation.csv", "text,label", "a,x", "b,q")
     with pytest.raises(ValueError, match=r"validation.csv, row 3: label 'q' is not one of the labels x, y\."):
         load_pairs(str(tmp_path))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("other", ["Joy", "joy ", "JOY"])
+def test_labels_that_only_look_like_one(tmp_path, other, streaming):
+    write_csv(tmp_path / "train.csv", "text,label", "a,joy", "b,hope", f"c,{other}")
+    pair = re.escape(f"{min('joy', other)!r} and {max('joy', other)!r}")
+    with pytest.raises(ValueError, match=rf"train.csv: the labels {pair} must be spelt alike, they differ in case"):
+        load_pairs(str(tmp_path), streaming=streaming)
+    names = ["hope", "joy", other]
+    kept = load_pairs(str(tmp_path), labels=names, streaming=streaming)["train"]
+    assert [row["label"] for row in kept] == [1, 0, 2]
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,16 @@ def test_one_seed_is_one_result(run, data, text_encoder_dir, image_encoder_dir, 
     assert again == metrics
 
 
+def test_augmentation_is_on_record(run, data, text_encoder_dir, image_encoder_dir, wordnet_dir, tmp_path):
+    options = {"columns": {"label_column": "sentiment"}, "config": SMALL}
+    encoders = {"text_encoder": text_encoder_dir, "image_encoder": image_encoder_dir}
+    train("mdse", data, arguments(tmp_path, augment=True, wordnet_dir=wordnet_dir), **encoders, **options)
+    record, plain = (json.loads((folder / "run.json").read_text()) for folder in (tmp_path, run[0]))
+    assert record["training"] == plain["training"] | {"augment": True, "wordnet_dir": wordnet_dir}
+    logs = [json.loads((folder / "trainer_state.json").read_text())["log_history"] for folder in (tmp_path, run[0])]
+    assert logs[0][-1]["train_loss"] != logs[1][-1]["train_loss"]
+
+
 @pytest.mark.parametrize("model", ["text", "image"])
 def test_a_baseline_needs_only_its_own_encoder(model, data, text_encoder_dir, image_encoder_dir, tmp_path):
     encoders = {"text": {"text_encoder": text_encoder_dir}, "image": {"image_encoder": image_encoder_dir}}[model]

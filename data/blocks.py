@@ -1,18 +1,16 @@
 """Files cut into blocks of rows that can be read one by one, in any order, without what stands before them."""
 
-import csv
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo, Features, Value
 
-from duosent.data.reading import DataError, with_origin
+from duosent.data.csv_rows import SEPARATORS, CsvError, column_names, csv_rows, filled, skip_byte_order_mark
+from duosent.data.reading import DataError, json_row, with_origin
 
 # Rows of a block of a text file; a block of Parquet is one of its row groups.
 BLOCK_ROWS = 1000
@@ -61,8 +59,12 @@ class ParquetBlocks:
             with pq.ParquetFile(self.path) as file:
                 for batch in file.iter_batches(BLOCK_ROWS, row_groups=[block.start], columns=names):
                     table = pa.Table.from_batches([batch]).select(names)
+                    table.validate(full=True)  # as where the file is read whole
                     yield with_origin(Dataset(table, info=info), self.path, number)
                     number += len(table)
+                if number != 1 + block.first + block.rows:
+                    got = number - 1 - block.first
+                    raise OSError(f"row group {block.start} must hold {block.rows} rows, got {got}")
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(self.path, error) from error
 
@@ -74,64 +76,44 @@ class CsvBlocks:
         DataError: if it cannot be read; the sentence names file and row.
     """
 
-    def __init__(self, path: Path, separator: str):
-        self.path, self._separator = path, separator
+    def __init__(self, path: Path):
+        self.path, self._separator = path, SEPARATORS[path.suffix.lower()]
         try:
             with path.open("rb") as file:
-                self._header_size, self.blocks = self._scan(file)
-                file.seek(0)
-                self.column_names = list(self._parse(file.read(self._header_size), header=0).columns)
-        except (csv.Error, UnicodeDecodeError, OSError, pd.errors.EmptyDataError) as error:
+                skip_byte_order_mark(file)
+                rows = csv_rows(file, self._separator)
+                start, header = next(rows, (0, []))
+                self.column_names = column_names(header)
+                self.blocks = _number(self._sizes(rows, start))
+        except (CsvError, OSError) as error:
             raise _unreadable(path, error) from error
 
-    def _scan(self, file: BinaryIO) -> tuple[int, list[Block]]:
-        """Bytes of the header, and the blocks after it."""
-        position = 0
-
-        def lines() -> Iterator[str]:
-            nonlocal position
-            for line in file:
-                position += len(line)
-                yield line.decode("utf-8")
-
-        reader = csv.reader(lines(), delimiter=self._separator)
-        width = len(next(reader, []))
-        header_size = start = position
-        sizes, rows, total = [], 0, 0
-        for cells in reader:
-            if not cells:  # an empty line
-                continue
-            rows, total = rows + 1, total + 1
-            if len(cells) > width:
-                raise DataError(f"{self.path}, row {total + 1}, has more cells than the header has names.")
-            if rows == BLOCK_ROWS:
-                sizes.append((start, position - start, rows))
-                start, rows = position, 0
-        sizes.append((start, position - start, rows))
-        return header_size, _number(sizes)
-
-    def _parse(self, content: bytes, **options) -> pd.DataFrame:
-        return pd.read_csv(
-            io.BytesIO(content),
-            sep=self._separator,
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            index_col=False,
-            **options,
-        )
+    def _sizes(self, rows: Iterator[tuple[int, list[str]]], start: int) -> Iterator[tuple[int, int, int]]:
+        """First byte, bytes and rows of each block."""
+        count, position = 0, start
+        for number, (position, cells) in enumerate(rows, start=2):
+            filled(cells, len(self.column_names), number)
+            count += 1
+            if count == BLOCK_ROWS:
+                yield start, position - start, count
+                start, count = position, 0
+        yield start, position - start, count
 
     def read(self, block: Block, columns: list[str] | None = None) -> Iterator[Dataset]:
         """The rows of a block, all columns or these."""
         with self.path.open("rb") as file:
             file.seek(block.start)
-            table = self._parse(file.read(block.size), header=None, names=self.column_names)
-        cells = {
-            name: [cell if isinstance(cell, str) and cell != "" else None for cell in table[name]]
-            for name in columns or self.column_names
-        }
-        rows = Dataset.from_dict(cells, features=Features({name: Value("string") for name in cells}))
-        yield with_origin(rows, self.path, 2 + block.first)
+            content = io.BytesIO(file.read(block.size))
+        names, first = self.column_names, 2 + block.first
+        rows = enumerate(csv_rows(content, self._separator, first), start=first)
+        try:
+            table = [filled(cells, len(names), number) for number, (_, cells) in rows]
+        except CsvError as error:
+            raise _unreadable(self.path, error) from error
+        cells = dict(zip(names, zip(*table, strict=True), strict=True))
+        cells = {name: cells[name] for name in columns or names}
+        read = Dataset.from_dict(cells, features=Features({name: Value("string") for name in cells}))
+        yield with_origin(read, self.path, first)
 
 
 class JsonLinesBlocks:
@@ -150,7 +132,7 @@ class JsonLinesBlocks:
                     position += len(line)
                     if number == 1 and line.lstrip(b"\xef\xbb\xbf \t").startswith(b"["):
                         raise DataError(f"{path} must hold one JSON object a line to be streamed, not one list.")
-                    row = _json_row(line, path, number)
+                    row = json_row(line.removesuffix(b"\n"), path, number)
                     batch += [] if row is None else [row]
                     if len(batch) == BLOCK_ROWS:
                         schemas.append(_schema(batch))
@@ -170,8 +152,8 @@ class JsonLinesBlocks:
         """The rows of a block, all columns or these."""
         with self.path.open("rb") as file:
             file.seek(block.start)
-            lines = file.read(block.size).splitlines()
-        read = [_json_row(line, self.path, number) for number, line in enumerate(lines, start=1)]
+            lines = file.read(block.size).split(b"\n")
+        read = [json_row(line, self.path, number) for number, line in enumerate(lines, start=1)]
         schema = pa.schema([self._schema.field(name) for name in columns or self.column_names])
         table = pa.Table.from_pylist([row for row in read if row is not None], schema=schema)
         yield with_origin(Dataset(table), self.path, 1 + block.first)
@@ -186,8 +168,8 @@ def block_file(path: Path) -> ParquetBlocks | CsvBlocks | JsonLinesBlocks:
     ending = path.suffix.lower()
     if ending == ".parquet":
         file = ParquetBlocks(path)
-    elif ending in (".csv", ".tsv"):
-        file = CsvBlocks(path, "," if ending == ".csv" else "\t")
+    elif ending in SEPARATORS:
+        file = CsvBlocks(path)
     else:
         file = JsonLinesBlocks(path)
     if not file.blocks:
@@ -209,19 +191,6 @@ def _number(sizes) -> list[Block]:
             blocks.append(Block(start, size, first, rows))
         first += rows
     return blocks
-
-
-def _json_row(line: bytes, path: Path, number: int) -> dict | None:
-    text = line.decode("utf-8-sig")
-    if not text.strip():
-        return None
-    try:
-        row = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {number}, is no JSON: {error.msg} at column {error.colno}.") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{path}, line {number}, must hold an object, got {type(row).__name__}.")
-    return row
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

@@ -4,11 +4,12 @@ import json
 import re
 from pathlib import Path
 
-import pandas as pd
 from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from duosent.data.csv_rows import SEPARATORS, column_names, csv_rows, filled, skip_byte_order_mark
 
 SPLIT_NAMES = {
     "train": "train",
@@ -127,20 +128,21 @@ def _read(path: Path) -> Dataset:
     try:
         if ending == ".parquet":
             rows = Dataset.from_parquet(str(path))
-        elif ending in (".csv", ".tsv"):
-            rows = _read_csv(path, "," if ending == ".csv" else "\t")
+            rows.data.table.validate(full=True)  # words that are no UTF-8 would else be met far from here
+        elif ending in SEPARATORS:
+            rows = _read_csv(path, SEPARATORS[ending])
         else:
             rows = _read_json_lines(path)
     except DataError:
         raise
-    except Exception as error:  # whatever pandas or pyarrow say of a broken file
+    except Exception as error:  # whatever pyarrow says of a broken file
         raise DataError(f"{path} cannot be read: {_one_line(error)}.") from error
     if len(rows) == 0:
         raise DataError(f"{path} holds no rows.")
     if path.name in METADATA and FILE_NAME not in rows.column_names:
         raise DataError(f"{path} has no column {FILE_NAME}, only {', '.join(rows.column_names)}.")
     # Lines of a CSV are counted with its header, rows of the others from 1.
-    return with_origin(rows, path, 2 if ending in (".csv", ".tsv") else 1)
+    return with_origin(rows, path, 2 if ending in SEPARATORS else 1)
 
 
 def with_origin(rows: Dataset, path: Path, first: int) -> Dataset:
@@ -151,30 +153,45 @@ def with_origin(rows: Dataset, path: Path, first: int) -> Dataset:
 
 def _read_csv(path: Path, separator: str) -> Dataset:
     """Every cell as the words that stand there: no "NA" is lost, no "007" becomes 7; an empty cell is None."""
-    table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    if isinstance(table.index, pd.MultiIndex) or not isinstance(table.index, pd.RangeIndex):
-        raise DataError(f"{path} has rows with more cells than its header has names.")
-    columns = {name: [cell if cell != "" else None for cell in table[name]] for name in table.columns}
-    return Dataset.from_dict(columns, features=Features({name: Value("string") for name in columns}))
+    with path.open("rb") as file:
+        skip_byte_order_mark(file)
+        rows = (cells for _, cells in csv_rows(file, separator))
+        names = column_names(next(rows, []))
+        table = [filled(cells, len(names), number) for number, cells in enumerate(rows, start=2)]
+    columns = dict(zip(names, zip(*table, strict=True), strict=True)) if table else dict.fromkeys(names, ())
+    return Dataset.from_dict(columns, features=Features({name: Value("string") for name in names}))
 
 
 def _read_json_lines(path: Path) -> Dataset:
-    text = path.read_text(encoding="utf-8-sig")
-    if text.lstrip().startswith("["):
-        return Dataset.from_list(json.loads(text))
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {number}, is no JSON: {error.msg} at column {error.colno}.") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, line {number}, must hold an object, got {type(row).__name__}.")
-        rows.append(row)
+    content = path.read_bytes()
+    if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        return Dataset.from_list(json.loads(content.decode("utf-8-sig")))
+    lines = (json_row(line, path, number) for number, line in enumerate(content.split(b"\n"), start=1))
+    rows = [row for row in lines if row is not None]
     names = dict.fromkeys(name for row in rows for name in row)
     return Dataset.from_dict({name: [row.get(name) for row in rows] for name in names})
+
+
+def json_row(line: bytes, path: Path, number: int) -> dict | None:
+    """The row in a line of JSON Lines, None in an empty one.
+
+    Args:
+        line: without its line feed.
+        path, number: where it stands, for the message.
+
+    Raises:
+        DataError: if there is no JSON object.
+    """
+    text = line.decode("utf-8-sig")
+    if not text.strip():
+        return None
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}, line {number}, is no JSON: {error.msg} at column {error.colno}.") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{path}, line {number}, must hold an object, got {type(row).__name__}.")
+    return row
 
 
 def download_files(name: str) -> dict[str, list[Path]]:
@@ -218,4 +235,14 @@ def _one_line(error: Exception) -> str:
     return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
 
 
-__all__ = ["FILE_NAME", "FOLDER", "ORIGIN", "DataError", "download_files", "read_splits", "split_files", "with_origin"]
+__all__ = [
+    "FILE_NAME",
+    "FOLDER",
+    "ORIGIN",
+    "DataError",
+    "download_files",
+    "json_row",
+    "read_splits",
+    "split_files",
+    "with_origin",
+]

@@ -102,9 +102,9 @@ def test_parts_have_the_labels_of_the_training_part(tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("train.csv", "text,label\na,x\nb,x,y\n", "train.csv, row 3, has more cells than the header has names"),
+        ("train.csv", "text,label\na,x\nb,x,y\n", "train.csv cannot be read: row 3 has 3 cells, the header has 2"),
         ("train.csv", "text,label\n", "train.csv holds no rows"),
-        ("train.csv", "", "train.csv cannot be read"),
+        ("train.csv", "", "train.csv holds no rows"),
         ("train.csv", "text,lable\na,x\n", r"has no column label \(label\), only text, lable; did you mean lable"),
         ("train.jsonl", '{"text": "a"}\n{"text":\n', "train.jsonl, line 2, is no JSON"),
         ("train.jsonl", "3\n", "train.jsonl, line 1, must hold an object, got int"),

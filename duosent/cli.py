@@ -18,8 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from duosent import __version__
+from duosent.data_tables import audit_table, prepared_table
 from duosent.parsing import CommandParser, hyphened
-from duosent.tables import audit_table, demo_table, figures_table, prepared_table, scores_table, targets_table
+from duosent.tables import demo_table, figures_table, scores_table, targets_table
 
 PUBLISHED = ("mvsa-single", "mvsa-multiple", "twitter-2015", "twitter-2017", "msed", "vqa-v2")
 

@@ -19,7 +19,7 @@ from duosent.data.audit import audit
 from duosent.data.pairs import load_pairs
 from duosent.data.reading import read_splits
 from duosent.data.survey import survey_posts
-from duosent.tables import audit_table
+from duosent.data_tables import audit_table
 
 RED, BLUE = (Pictures.new("RGB", (64, 64), colour) for colour in ((200, 30, 30), (20, 40, 200)))
 # id, text, picture, mood, feeling. What is the same is said where it comes again.

@@ -218,6 +218,7 @@ class TwoTowers:
     """
 
     reads_prefix_tokens = True
+    _text_held = _image_held = False
 
     def _build_towers(self, config) -> None:
         self.text_model = None if config.text_config is None else build_text_model(config.text_config)
@@ -241,17 +242,23 @@ class TwoTowers:
                 if name.endswith(UNREAD_PARAMETER):
                     parameter.requires_grad_(False)
 
+    def hold_still(self, text: bool, image: bool) -> None:
+        """Hold towers still for a while, as if the config froze them: no gradient, no dropout. Their parameters stay
+        trainable, so that optimizer and distributed training know them from the start."""
+        self._text_held, self._image_held = text, image
+        self.train(self.training)
+
     def _build_projections(self, config) -> None:
         self.text_projection = TokenProjection(self.text_model.config.hidden_size, config.hidden_size)
         self.image_projection = TokenProjection(vision_width(self.vision_model), config.hidden_size)
 
     def train(self, mode: bool = True):
         super().train(mode)
-        if self.config.freeze_text and self.text_model is not None:
+        if (self.config.freeze_text or self._text_held) and self.text_model is not None:
             self.text_model.eval()
         if self.vision_model is None:
             return self
-        if self.config.freeze_image:
+        if self.config.freeze_image or self._image_held:
             self.vision_model.eval()
         elif self.config.freeze_batch_norm:
             for module in self.vision_model.modules():
@@ -279,7 +286,8 @@ class TwoTowers:
         first = torch.arange(mask.shape[1], device=mask.device) == 0
         readable = mask | (first & ~present[:, None])
         segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        output = self.text_model(input_ids=input_ids, attention_mask=readable.to(input_ids.dtype), **segments)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._text_held):
+            output = self.text_model(input_ids=input_ids, attention_mask=readable.to(input_ids.dtype), **segments)
         return output.last_hidden_state, mask, present
 
     def run_image_tower(self, pixel_values, image_present=None):
@@ -291,7 +299,8 @@ class TwoTowers:
 
         Returns: tokens `(B, N, W)`, mask `(B, N)` and presence `(B,)`; prefix tokens only if `reads_prefix_tokens`.
         """
-        features = self.vision_model(pixel_values=pixel_values.to(self.vision_model.dtype)).last_hidden_state
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._image_held):
+            features = self.vision_model(pixel_values=pixel_values.to(self.vision_model.dtype)).last_hidden_state
         tokens = grid_to_tokens(features, self._channels_last)[:, self._num_skipped_tokens :]  # (B, N, W)
         mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         present = mask[:, 0] if image_present is None else image_present.bool()

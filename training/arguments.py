@@ -34,6 +34,16 @@ class ImageTextTrainingArguments(TrainingArguments):
     image_learning_rate: float | None = field(
         default=2e-5, metadata={"help": "Peak learning rate of the image tower; > 0, None takes learning_rate."}
     )
+    layer_decay: float = field(
+        default=1.0,
+        metadata={"help": "Rate of a layer of a tower over that of the layer above it, in (0, 1]; the last has all."},
+    )
+    freeze_text_epochs: int = field(
+        default=0, metadata={"help": "Hold the text tower still for so many epochs at the start; >= 0."}
+    )
+    freeze_image_epochs: int = field(
+        default=0, metadata={"help": "Hold the image tower still for so many epochs at the start; >= 0."}
+    )
     weight_decay: float = field(default=0.01, metadata={"help": "Decay of weights; biases and norms have none."})
     lr_scheduler_type: str = field(default="linear", metadata={"help": "How the rates fall after the warm-up."})
     warmup_steps: float = field(
@@ -108,6 +118,13 @@ class ImageTextTrainingArguments(TrainingArguments):
             rate = getattr(self, name)
             if rate is not None and rate <= 0:
                 raise ValueError(f"{name} must be > 0, got {rate}.")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay must be > 0 and <= 1, got {self.layer_decay}.")
+        for name in ("freeze_text_epochs", "freeze_image_epochs"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}.")
+            if getattr(self, name) and self.ddp_find_unused_parameters is None:
+                self.ddp_find_unused_parameters = True  # a tower that is held still has no gradient to wait for
         if self.early_stopping_patience is not None and self.early_stopping_patience < 1:
             raise ValueError(f"early_stopping_patience must be >= 1 or None, got {self.early_stopping_patience}.")
         if self.shuffle_buffer_size < 1:

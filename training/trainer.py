@@ -1,6 +1,7 @@
 """The Trainer of transformers, with every loss term in the log and a learning rate for each tower."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -13,7 +14,9 @@ from transformers.trainer_pt_utils import nested_gather
 from duosent.data.streaming import StreamedBatches, StreamedPairs
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.augmenting import AugmentationEpoch, augmenting
+from duosent.training.layer_depths import depths_below_top
 from duosent.training.metrics import compute_metrics_for
+from duosent.training.stages import TowerStages
 
 ARGUMENTS_FILE = "arguments.json"
 TOWERS = {"text_model": "text_learning_rate", "vision_model": "image_learning_rate"}
@@ -40,7 +43,8 @@ class ImageTextTrainer(Trainer):
 
     - Each loss term is logged under its own name beside `loss`: in training the mean since the last log, in evaluation
       the mean over the posts with the prefix in front (`eval_classification_loss`).
-    - Text tower, image tower and the rest have learning rates of their own.
+    - Text tower, image tower and the rest have learning rates of their own, which may fall from layer to layer of a
+      tower; towers may be held still in the first epochs.
     - With `augment` the posts of `train_dataset`, and no others, are augmented; see `AugmentingCollator`.
     - The processor is saved in every checkpoint, and the arguments as `arguments.json`.
 
@@ -60,6 +64,8 @@ class ImageTextTrainer(Trainer):
         self.processor = self.processing_class or getattr(data_collator, "processor", None)
         if args.stops_early:
             self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
+        if args.freeze_text_epochs or args.freeze_image_epochs:
+            self.add_callback(TowerStages())
         self._augmenting_collator = augmenting(self.data_collator, args) if args.augment else None
         if args.augment:
             self.add_callback(AugmentationEpoch(self._augmenting_collator))
@@ -164,25 +170,40 @@ class ImageTextTrainer(Trainer):
     def parameter_groups(self, model: nn.Module) -> list[dict]:
         """Trainable parameters by learning rate and weight decay.
 
-        Returns: up to six groups, first those outside the towers (so that the logged `learning_rate` is theirs), then
-            the text tower's and the image tower's; of each pair the first decays and the second, biases and norms,
-            does not. Empty groups are left out.
+        Returns: first the groups outside the towers (so that the logged `learning_rate` is theirs), then the text
+            tower's and the image tower's, a pair for each rate, that is for each layer where `layer_decay` is not 1;
+            of each pair the first decays and the second, biases and norms, does not. Empty groups are left out.
         """
-        rates = {"": self.args.learning_rate}
-        for tower, option in TOWERS.items():
-            rate = getattr(self.args, option)
-            rates[tower] = self.args.learning_rate if rate is None else rate
         decaying = set(self.get_decay_parameter_names(model))
-        groups = {
-            (tower, decay): {"params": [], "lr": rate, "weight_decay": decay}
-            for tower, rate in rates.items()
-            for decay in (self.args.weight_decay, 0.0)
-        }
+        groups: dict[tuple, list] = {}
+        for name, tower, depth in self._places(model):
+            groups.setdefault((tower, depth, name not in decaying), []).append(model.get_parameter(name))
+        order = ["", *TOWERS]
+        return [
+            {
+                "params": parameters,
+                "lr": self._rate(tower) * self.args.layer_decay**depth,
+                "weight_decay": 0.0 if plain else self.args.weight_decay,
+            }
+            for (tower, depth, plain), parameters in sorted(
+                groups.items(), key=lambda item: (order.index(item[0][0]), *item[0][1:])
+            )
+        ]
+
+    def _rate(self, tower: str) -> float:
+        rate = getattr(self.args, TOWERS[tower]) if tower else None
+        return self.args.learning_rate if rate is None else rate
+
+    def _places(self, model: nn.Module) -> Iterator[tuple[str, str, int]]:
+        """Name, tower and layers above of each trainable parameter; without `layer_decay` all layers are one."""
+        depths = {}
+        for name, module in model.named_modules():
+            if name.rpartition(".")[2] in TOWERS and self.args.layer_decay != 1:
+                depths |= {f"{name}.{inner}": depth for inner, depth in depths_below_top(module).items()}
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 tower = next((part for part in name.split(".") if part in TOWERS), "")
-                groups[tower, self.args.weight_decay if name in decaying else 0.0]["params"].append(parameter)
-        return [group for group in groups.values() if group["params"]]
+                yield name, tower, depths.get(name, 0)
 
     def get_decay_parameter_names(self, model) -> list[str]:
         """Trainer's rule knows layer norms only; a batch norm's weight, like every bias, has one dimension."""

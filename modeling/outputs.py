@@ -122,7 +122,7 @@ class RadmOutput(ModelOutput):
 
 @dataclass
 class BaselineOutput(ModelOutput):
-    """Answer of `BaselineForImageTextClassification`.
+    """Answer of the baselines.
 
     Args:
         loss: scalar, the classification loss.
@@ -130,6 +130,7 @@ class BaselineOutput(ModelOutput):
         classification_loss: scalar, the same value.
         text_embeds: `(B, W)`, mean of the words' tokens; None for picture only.
         image_embeds: `(B, W)`, the picture's [CLS] or the mean of its cells; None for words only.
+        fused_embeds: `(B, D)`, of a baseline with a fusion; there the two others are what goes into it.
     """
 
     loss: FloatTensor | None = None
@@ -137,6 +138,7 @@ class BaselineOutput(ModelOutput):
     classification_loss: FloatTensor | None = None
     text_embeds: FloatTensor | None = None
     image_embeds: FloatTensor | None = None
+    fused_embeds: FloatTensor | None = None
 
 
 __all__ = ["BaselineOutput", "MdseModelOutput", "MdseOutput", "RadmModelOutput", "RadmOutput", "wanted_states"]

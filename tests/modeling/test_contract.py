@@ -242,3 +242,11 @@ class TestRadm(ModelContract):
 
 class TestConcat(ModelContract):
     model_class = duosent.BaselineForImageTextClassification
+
+
+class TestTfn(ModelContract):
+    model_class = duosent.TfnForImageTextClassification
+
+
+class TestLmf(ModelContract):
+    model_class = duosent.LmfForImageTextClassification

@@ -18,6 +18,8 @@ _PUBLIC_NAMES = {
     "AutoModelForImageTextClassification": "modeling.modeling_auto",
     "BaselineConfig": "configuration.configuration_baselines",
     "BaselineForImageTextClassification": "modeling.modeling_baselines",
+    "ClmlfConfig": "configuration.configuration_clmlf",
+    "ClmlfForImageTextClassification": "modeling.modeling_clmlf",
     "ImageTextCollator": "processing.collator",
     "ImageTextProcessor": "processing.processing_image_text",
     "ImageTextTrainer": "training.trainer",
@@ -61,12 +63,14 @@ def register_auto_classes() -> None:
     )
 
     from duosent.configuration.configuration_baselines import BaselineConfig
+    from duosent.configuration.configuration_clmlf import ClmlfConfig
     from duosent.configuration.configuration_lmf import LmfConfig
     from duosent.configuration.configuration_mdse import MdseConfig
     from duosent.configuration.configuration_radm import RadmConfig
     from duosent.configuration.configuration_tfn import TfnConfig
     from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
     from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
+    from duosent.modeling.modeling_clmlf import ClmlfForImageTextClassification
     from duosent.modeling.modeling_lmf import LmfForImageTextClassification
     from duosent.modeling.modeling_mdse import MdseForImageTextClassification, MdseModel
     from duosent.modeling.modeling_radm import (
@@ -83,6 +87,7 @@ def register_auto_classes() -> None:
         BaselineConfig: BaselineForImageTextClassification,
         TfnConfig: TfnForImageTextClassification,
         LmfConfig: LmfForImageTextClassification,
+        ClmlfConfig: ClmlfForImageTextClassification,
     }
     for config, classifier in classifiers.items():
         AutoConfig.register(config.model_type, config, exist_ok=True)

@@ -7,7 +7,7 @@ import typing
 
 from duosent.parsing import CommandParser
 
-MODEL_CONFIGS = ("mdse", "radm", "text", "image", "concat", "tfn", "lmf")
+MODEL_CONFIGS = ("mdse", "radm", "text", "image", "concat", "tfn", "lmf", "clmlf")
 # Fields of PreTrainedConfig that one may want to set; its others describe generation or outputs.
 SHARED_FIELDS = {"attn_implementation": str | None}
 # Towers come by --text-encoder and --image-encoder.
@@ -47,13 +47,14 @@ def read_train_flags(words: list[str], model: str, output_dir: str, parser: Comm
 def config_fields(model: str) -> dict[str, typing.Any]:
     """Names and types of the config fields that are flags for this model."""
     from duosent.configuration.configuration_baselines import BaselineConfig
+    from duosent.configuration.configuration_clmlf import ClmlfConfig
     from duosent.configuration.configuration_image_text import ImageTextConfig
     from duosent.configuration.configuration_lmf import LmfConfig
     from duosent.configuration.configuration_mdse import MdseConfig
     from duosent.configuration.configuration_radm import RadmConfig
     from duosent.configuration.configuration_tfn import TfnConfig
 
-    configs = {"mdse": MdseConfig, "radm": RadmConfig, "tfn": TfnConfig, "lmf": LmfConfig}
+    configs = {"mdse": MdseConfig, "radm": RadmConfig, "tfn": TfnConfig, "lmf": LmfConfig, "clmlf": ClmlfConfig}
     config = configs.get(model, BaselineConfig)
     own = {
         name: annotation
@@ -140,6 +141,7 @@ class ListFlags(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, **kwargs)
 
     def __call__(self, parser, namespace, values, option_string=None):
+        from duosent.configuration.configuration_clmlf import ClmlfConfig
         from duosent.configuration.configuration_lmf import LmfConfig
         from duosent.configuration.configuration_mdse import MdseConfig
         from duosent.configuration.configuration_radm import RadmConfig
@@ -151,6 +153,7 @@ class ListFlags(argparse.Action):
             ("--model text, image, concat", RadmConfig(), "text"),
             ("--model tfn", TfnConfig(), "tfn"),
             ("--model lmf", LmfConfig(), "lmf"),
+            ("--model clmlf", ClmlfConfig(), "clmlf"),
         ):
             print(f"{title}:")
             for name in config_fields(model):

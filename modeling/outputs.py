@@ -141,4 +141,33 @@ class BaselineOutput(ModelOutput):
     fused_embeds: FloatTensor | None = None
 
 
-__all__ = ["BaselineOutput", "MdseModelOutput", "MdseOutput", "RadmModelOutput", "RadmOutput", "wanted_states"]
+@dataclass
+class ClmlfOutput(ModelOutput):
+    """Answer of `ClmlfForImageTextClassification`.
+
+    Args:
+        loss: scalar, `classification_loss + label_contrastive_weight * label_contrastive_loss +
+            data_contrastive_weight * data_contrastive_loss`.
+        logits: `(B, L)`.
+        classification_loss: scalar.
+        label_contrastive_loss, data_contrastive_loss: scalars, unweighted; None where their weight is 0.
+        fused_embeds: `(B, D)`, the pooled feature of both sides.
+    """
+
+    loss: FloatTensor | None = None
+    logits: FloatTensor | None = None
+    classification_loss: FloatTensor | None = None
+    label_contrastive_loss: FloatTensor | None = None
+    data_contrastive_loss: FloatTensor | None = None
+    fused_embeds: FloatTensor | None = None
+
+
+__all__ = [
+    "BaselineOutput",
+    "ClmlfOutput",
+    "MdseModelOutput",
+    "MdseOutput",
+    "RadmModelOutput",
+    "RadmOutput",
+    "wanted_states",
+]

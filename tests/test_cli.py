@@ -14,6 +14,7 @@ from PIL import Image
 from duosent import __version__
 from duosent.cli import COMMANDS, LATER, main
 from duosent.configuration.configuration_baselines import BaselineConfig
+from duosent.configuration.configuration_clmlf import ClmlfConfig
 from duosent.configuration.configuration_lmf import LmfConfig
 from duosent.configuration.configuration_mdse import MdseConfig
 from duosent.configuration.configuration_radm import RadmConfig
@@ -165,7 +166,7 @@ def test_a_wrong_training_flag_is_one_sentence(capsys, data, tmp_path, flags, se
 
 
 def test_every_config_field_is_a_flag():
-    own = {"tfn": TfnConfig, "lmf": LmfConfig}
+    own = {"tfn": TfnConfig, "lmf": LmfConfig, "clmlf": ClmlfConfig}
     for model, config in {"mdse": MdseConfig, "radm": RadmConfig, "concat": BaselineConfig, **own}.items():
         saved = config(text_config={"model_type": "bert"}, vision_config={"model_type": "vit"}).to_diff_dict()
         # What PreTrainedConfig says about itself is no field of ours.

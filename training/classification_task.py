@@ -5,6 +5,7 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from duosent.data.pairs import load_pairs
 from duosent.data.streaming import StreamedPairs
 from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
+from duosent.modeling.modeling_clmlf import ClmlfForImageTextClassification
 from duosent.modeling.modeling_lmf import LmfForImageTextClassification
 from duosent.modeling.modeling_mdse import MdseForImageTextClassification
 from duosent.modeling.modeling_radm import RadmForImageTextClassification
@@ -33,6 +34,7 @@ class ClassificationTask:
         "concat": BaselineForImageTextClassification,
         "tfn": TfnForImageTextClassification,
         "lmf": LmfForImageTextClassification,
+        "clmlf": ClmlfForImageTextClassification,
     }
     trainer_class = ImageTextTrainer
     collator_class = ImageTextCollator

@@ -250,3 +250,8 @@ class TestTfn(ModelContract):
 
 class TestLmf(ModelContract):
     model_class = duosent.LmfForImageTextClassification
+
+
+class TestClmlf(ModelContract):
+    model_class = duosent.ClmlfForImageTextClassification
+    config = {"num_text_layers": 1, "num_image_layers": 1, "num_fusion_layers": 2}

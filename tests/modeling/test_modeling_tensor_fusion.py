@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from hypothesis import given
 from hypothesis import strategies as st
-from huggingface_hub.errors import StrictDataclassError
 from tiny import build, make_batch
 from torch.testing import assert_close
 

@@ -35,6 +35,8 @@ _PUBLIC_NAMES = {
     "RadmModel": "modeling.modeling_radm",
     "TfnConfig": "configuration.configuration_tfn",
     "TfnForImageTextClassification": "modeling.modeling_tfn",
+    "TombertConfig": "configuration.configuration_tombert",
+    "TombertForImageTextClassification": "modeling.modeling_tombert",
     "load_pairs": "data.pairs",
     "modality_agnostic_contrastive_loss": "modeling.losses",
 }
@@ -68,6 +70,7 @@ def register_auto_classes() -> None:
     from duosent.configuration.configuration_mdse import MdseConfig
     from duosent.configuration.configuration_radm import RadmConfig
     from duosent.configuration.configuration_tfn import TfnConfig
+    from duosent.configuration.configuration_tombert import TombertConfig
     from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
     from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
     from duosent.modeling.modeling_clmlf import ClmlfForImageTextClassification
@@ -79,6 +82,7 @@ def register_auto_classes() -> None:
         RadmModel,
     )
     from duosent.modeling.modeling_tfn import TfnForImageTextClassification
+    from duosent.modeling.modeling_tombert import TombertForImageTextClassification
     from duosent.processing.processing_image_text import ImageTextProcessor
 
     classifiers = {
@@ -88,6 +92,7 @@ def register_auto_classes() -> None:
         TfnConfig: TfnForImageTextClassification,
         LmfConfig: LmfForImageTextClassification,
         ClmlfConfig: ClmlfForImageTextClassification,
+        TombertConfig: TombertForImageTextClassification,
     }
     for config, classifier in classifiers.items():
         AutoConfig.register(config.model_type, config, exist_ok=True)

@@ -7,7 +7,7 @@ import typing
 
 from duosent.parsing import CommandParser
 
-MODEL_CONFIGS = ("mdse", "radm", "text", "image", "concat", "tfn", "lmf", "clmlf")
+MODEL_CONFIGS = ("mdse", "radm", "text", "image", "concat", "tfn", "lmf", "clmlf", "tombert")
 # Fields of PreTrainedConfig that one may want to set; its others describe generation or outputs.
 SHARED_FIELDS = {"attn_implementation": str | None}
 # Towers come by --text-encoder and --image-encoder.
@@ -53,8 +53,16 @@ def config_fields(model: str) -> dict[str, typing.Any]:
     from duosent.configuration.configuration_mdse import MdseConfig
     from duosent.configuration.configuration_radm import RadmConfig
     from duosent.configuration.configuration_tfn import TfnConfig
+    from duosent.configuration.configuration_tombert import TombertConfig
 
-    configs = {"mdse": MdseConfig, "radm": RadmConfig, "tfn": TfnConfig, "lmf": LmfConfig, "clmlf": ClmlfConfig}
+    configs = {
+        "mdse": MdseConfig,
+        "radm": RadmConfig,
+        "tfn": TfnConfig,
+        "lmf": LmfConfig,
+        "clmlf": ClmlfConfig,
+        "tombert": TombertConfig,
+    }
     config = configs.get(model, BaselineConfig)
     own = {
         name: annotation
@@ -146,6 +154,7 @@ class ListFlags(argparse.Action):
         from duosent.configuration.configuration_mdse import MdseConfig
         from duosent.configuration.configuration_radm import RadmConfig
         from duosent.configuration.configuration_tfn import TfnConfig
+        from duosent.configuration.configuration_tombert import TombertConfig
 
         for title, config, model in (
             ("--model mdse", MdseConfig(), "mdse"),
@@ -154,6 +163,7 @@ class ListFlags(argparse.Action):
             ("--model tfn", TfnConfig(), "tfn"),
             ("--model lmf", LmfConfig(), "lmf"),
             ("--model clmlf", ClmlfConfig(), "clmlf"),
+            ("--model tombert", TombertConfig(), "tombert"),
         ):
             print(f"{title}:")
             for name in config_fields(model):

@@ -19,6 +19,7 @@ from duosent.configuration.configuration_lmf import LmfConfig
 from duosent.configuration.configuration_mdse import MdseConfig
 from duosent.configuration.configuration_radm import RadmConfig
 from duosent.configuration.configuration_tfn import TfnConfig
+from duosent.configuration.configuration_tombert import TombertConfig
 from duosent.parsing import CommandParser
 from duosent.train_flags import TOWER_FIELDS, config_fields, read_train_flags
 
@@ -166,7 +167,7 @@ def test_a_wrong_training_flag_is_one_sentence(capsys, data, tmp_path, flags, se
 
 
 def test_every_config_field_is_a_flag():
-    own = {"tfn": TfnConfig, "lmf": LmfConfig, "clmlf": ClmlfConfig}
+    own = {"tfn": TfnConfig, "lmf": LmfConfig, "clmlf": ClmlfConfig, "tombert": TombertConfig}
     for model, config in {"mdse": MdseConfig, "radm": RadmConfig, "concat": BaselineConfig, **own}.items():
         saved = config(text_config={"model_type": "bert"}, vision_config={"model_type": "vit"}).to_diff_dict()
         # What PreTrainedConfig says about itself is no field of ours.

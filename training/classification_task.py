@@ -10,6 +10,7 @@ from duosent.modeling.modeling_lmf import LmfForImageTextClassification
 from duosent.modeling.modeling_mdse import MdseForImageTextClassification
 from duosent.modeling.modeling_radm import RadmForImageTextClassification
 from duosent.modeling.modeling_tfn import TfnForImageTextClassification
+from duosent.modeling.modeling_tombert import TombertForImageTextClassification
 from duosent.processing.collator import ImageTextCollator
 from duosent.training.checkpoints import CallError, label_names
 from duosent.training.metrics import score_answers
@@ -35,6 +36,7 @@ class ClassificationTask:
         "tfn": TfnForImageTextClassification,
         "lmf": LmfForImageTextClassification,
         "clmlf": ClmlfForImageTextClassification,
+        "tombert": TombertForImageTextClassification,
     }
     trainer_class = ImageTextTrainer
     collator_class = ImageTextCollator

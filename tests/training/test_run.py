@@ -169,7 +169,7 @@ def test_wrong_calls_are_one_sentence_before_any_work(data, text_encoder_dir, tm
     for call, message in [
         (
             lambda: train("bert", data, args),
-            "model must be one of mdse, radm, text, image, concat, tfn, lmf, clmlf, got 'bert'.",
+            "model must be one of mdse, radm, text, image, concat, tfn, lmf, clmlf, tombert, got 'bert'.",
         ),
         (lambda: train("mdse", data, args), "text_encoder must be given for model mdse."),
         (

@@ -18,10 +18,14 @@ _PUBLIC_NAMES = {
     "AutoModelForImageTextClassification": "modeling.modeling_auto",
     "BaselineConfig": "configuration.configuration_baselines",
     "BaselineForImageTextClassification": "modeling.modeling_baselines",
+    "ClmlfConfig": "configuration.configuration_clmlf",
+    "ClmlfForImageTextClassification": "modeling.modeling_clmlf",
     "ImageTextCollator": "processing.collator",
     "ImageTextProcessor": "processing.processing_image_text",
     "ImageTextTrainer": "training.trainer",
     "ImageTextTrainingArguments": "training.arguments",
+    "LmfConfig": "configuration.configuration_lmf",
+    "LmfForImageTextClassification": "modeling.modeling_lmf",
     "MdseConfig": "configuration.configuration_mdse",
     "MdseForImageTextClassification": "modeling.modeling_mdse",
     "MdseModel": "modeling.modeling_mdse",
@@ -29,6 +33,10 @@ _PUBLIC_NAMES = {
     "RadmForImageTextClassification": "modeling.modeling_radm",
     "RadmForVisualQuestionAnswering": "modeling.modeling_radm",
     "RadmModel": "modeling.modeling_radm",
+    "TfnConfig": "configuration.configuration_tfn",
+    "TfnForImageTextClassification": "modeling.modeling_tfn",
+    "TombertConfig": "configuration.configuration_tombert",
+    "TombertForImageTextClassification": "modeling.modeling_tombert",
     "load_pairs": "data.pairs",
     "modality_agnostic_contrastive_loss": "modeling.losses",
 }
@@ -57,22 +65,34 @@ def register_auto_classes() -> None:
     )
 
     from duosent.configuration.configuration_baselines import BaselineConfig
+    from duosent.configuration.configuration_clmlf import ClmlfConfig
+    from duosent.configuration.configuration_lmf import LmfConfig
     from duosent.configuration.configuration_mdse import MdseConfig
     from duosent.configuration.configuration_radm import RadmConfig
+    from duosent.configuration.configuration_tfn import TfnConfig
+    from duosent.configuration.configuration_tombert import TombertConfig
     from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
     from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
+    from duosent.modeling.modeling_clmlf import ClmlfForImageTextClassification
+    from duosent.modeling.modeling_lmf import LmfForImageTextClassification
     from duosent.modeling.modeling_mdse import MdseForImageTextClassification, MdseModel
     from duosent.modeling.modeling_radm import (
         RadmForImageTextClassification,
         RadmForVisualQuestionAnswering,
         RadmModel,
     )
+    from duosent.modeling.modeling_tfn import TfnForImageTextClassification
+    from duosent.modeling.modeling_tombert import TombertForImageTextClassification
     from duosent.processing.processing_image_text import ImageTextProcessor
 
     classifiers = {
         MdseConfig: MdseForImageTextClassification,
         RadmConfig: RadmForImageTextClassification,
         BaselineConfig: BaselineForImageTextClassification,
+        TfnConfig: TfnForImageTextClassification,
+        LmfConfig: LmfForImageTextClassification,
+        ClmlfConfig: ClmlfForImageTextClassification,
+        TombertConfig: TombertForImageTextClassification,
     }
     for config, classifier in classifiers.items():
         AutoConfig.register(config.model_type, config, exist_ok=True)

@@ -260,9 +260,9 @@ def audit(options, free, parser) -> None:
 
 
 def declare_train(parser: CommandParser) -> None:
-    from duosent.train_flags import ListFlags
+    from duosent.train_flags import MODEL_CONFIGS, ListFlags
 
-    parser.add_argument("--model", required=True, choices=["mdse", "radm", "text", "image", "concat"])
+    parser.add_argument("--model", required=True, choices=MODEL_CONFIGS)
     parser.add_argument("--data", required=True, help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
     parser.add_argument("--output-dir", required=True, metavar="DIR", help="where the checkpoint goes")
     parser.add_argument(

@@ -7,7 +7,7 @@ import typing
 
 from duosent.parsing import CommandParser
 
-MODEL_CONFIGS = ("mdse", "radm", "text", "image", "concat")
+MODEL_CONFIGS = ("mdse", "radm", "text", "image", "concat", "tfn", "lmf", "clmlf", "tombert")
 # Fields of PreTrainedConfig that one may want to set; its others describe generation or outputs.
 SHARED_FIELDS = {"attn_implementation": str | None}
 # Towers come by --text-encoder and --image-encoder.
@@ -47,11 +47,23 @@ def read_train_flags(words: list[str], model: str, output_dir: str, parser: Comm
 def config_fields(model: str) -> dict[str, typing.Any]:
     """Names and types of the config fields that are flags for this model."""
     from duosent.configuration.configuration_baselines import BaselineConfig
+    from duosent.configuration.configuration_clmlf import ClmlfConfig
     from duosent.configuration.configuration_image_text import ImageTextConfig
+    from duosent.configuration.configuration_lmf import LmfConfig
     from duosent.configuration.configuration_mdse import MdseConfig
     from duosent.configuration.configuration_radm import RadmConfig
+    from duosent.configuration.configuration_tfn import TfnConfig
+    from duosent.configuration.configuration_tombert import TombertConfig
 
-    config = {"mdse": MdseConfig, "radm": RadmConfig}.get(model, BaselineConfig)
+    configs = {
+        "mdse": MdseConfig,
+        "radm": RadmConfig,
+        "tfn": TfnConfig,
+        "lmf": LmfConfig,
+        "clmlf": ClmlfConfig,
+        "tombert": TombertConfig,
+    }
+    config = configs.get(model, BaselineConfig)
     own = {
         name: annotation
         for base in reversed(config.__mro__)
@@ -137,13 +149,21 @@ class ListFlags(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, **kwargs)
 
     def __call__(self, parser, namespace, values, option_string=None):
+        from duosent.configuration.configuration_clmlf import ClmlfConfig
+        from duosent.configuration.configuration_lmf import LmfConfig
         from duosent.configuration.configuration_mdse import MdseConfig
         from duosent.configuration.configuration_radm import RadmConfig
+        from duosent.configuration.configuration_tfn import TfnConfig
+        from duosent.configuration.configuration_tombert import TombertConfig
 
         for title, config, model in (
             ("--model mdse", MdseConfig(), "mdse"),
             ("--model radm", RadmConfig(), "radm"),
             ("--model text, image, concat", RadmConfig(), "text"),
+            ("--model tfn", TfnConfig(), "tfn"),
+            ("--model lmf", LmfConfig(), "lmf"),
+            ("--model clmlf", ClmlfConfig(), "clmlf"),
+            ("--model tombert", TombertConfig(), "tombert"),
         ):
             print(f"{title}:")
             for name in config_fields(model):

@@ -122,7 +122,7 @@ class RadmOutput(ModelOutput):
 
 @dataclass
 class BaselineOutput(ModelOutput):
-    """Answer of `BaselineForImageTextClassification`.
+    """Answer of the baselines.
 
     Args:
         loss: scalar, the classification loss.
@@ -130,6 +130,7 @@ class BaselineOutput(ModelOutput):
         classification_loss: scalar, the same value.
         text_embeds: `(B, W)`, mean of the words' tokens; None for picture only.
         image_embeds: `(B, W)`, the picture's [CLS] or the mean of its cells; None for words only.
+        fused_embeds: `(B, D)`, of a baseline with a fusion; there the two others are what goes into it.
     """
 
     loss: FloatTensor | None = None
@@ -137,6 +138,36 @@ class BaselineOutput(ModelOutput):
     classification_loss: FloatTensor | None = None
     text_embeds: FloatTensor | None = None
     image_embeds: FloatTensor | None = None
+    fused_embeds: FloatTensor | None = None
 
 
-__all__ = ["BaselineOutput", "MdseModelOutput", "MdseOutput", "RadmModelOutput", "RadmOutput", "wanted_states"]
+@dataclass
+class ClmlfOutput(ModelOutput):
+    """Answer of `ClmlfForImageTextClassification`.
+
+    Args:
+        loss: scalar, `classification_loss + label_contrastive_weight * label_contrastive_loss +
+            data_contrastive_weight * data_contrastive_loss`.
+        logits: `(B, L)`.
+        classification_loss: scalar.
+        label_contrastive_loss, data_contrastive_loss: scalars, unweighted; None where their weight is 0.
+        fused_embeds: `(B, D)`, the pooled feature of both sides.
+    """
+
+    loss: FloatTensor | None = None
+    logits: FloatTensor | None = None
+    classification_loss: FloatTensor | None = None
+    label_contrastive_loss: FloatTensor | None = None
+    data_contrastive_loss: FloatTensor | None = None
+    fused_embeds: FloatTensor | None = None
+
+
+__all__ = [
+    "BaselineOutput",
+    "ClmlfOutput",
+    "MdseModelOutput",
+    "MdseOutput",
+    "RadmModelOutput",
+    "RadmOutput",
+    "wanted_states",
+]

@@ -14,8 +14,12 @@ from PIL import Image
 from duosent import __version__
 from duosent.cli import COMMANDS, LATER, main
 from duosent.configuration.configuration_baselines import BaselineConfig
+from duosent.configuration.configuration_clmlf import ClmlfConfig
+from duosent.configuration.configuration_lmf import LmfConfig
 from duosent.configuration.configuration_mdse import MdseConfig
 from duosent.configuration.configuration_radm import RadmConfig
+from duosent.configuration.configuration_tfn import TfnConfig
+from duosent.configuration.configuration_tombert import TombertConfig
 from duosent.parsing import CommandParser
 from duosent.train_flags import TOWER_FIELDS, config_fields, read_train_flags
 
@@ -163,11 +167,12 @@ def test_a_wrong_training_flag_is_one_sentence(capsys, data, tmp_path, flags, se
 
 
 def test_every_config_field_is_a_flag():
-    for model, config in (("mdse", MdseConfig), ("radm", RadmConfig), ("concat", BaselineConfig)):
+    own = {"tfn": TfnConfig, "lmf": LmfConfig, "clmlf": ClmlfConfig, "tombert": TombertConfig}
+    for model, config in {"mdse": MdseConfig, "radm": RadmConfig, "concat": BaselineConfig, **own}.items():
         saved = config(text_config={"model_type": "bert"}, vision_config={"model_type": "vit"}).to_diff_dict()
         # What PreTrainedConfig says about itself is no field of ours.
-        own = set(saved) - {"model_type", "transformers_version", "architectures", "dtype", *TOWER_FIELDS}
-        assert own <= set(config_fields(model)), model
+        fields = set(saved) - {"model_type", "transformers_version", "architectures", "dtype", *TOWER_FIELDS}
+        assert fields <= set(config_fields(model)), model
     assert "contrastive_views" in config_fields("mdse") and "cross_modal" in config_fields("radm")
 
 

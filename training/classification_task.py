@@ -5,8 +5,12 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from duosent.data.pairs import load_pairs
 from duosent.data.streaming import StreamedPairs
 from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
+from duosent.modeling.modeling_clmlf import ClmlfForImageTextClassification
+from duosent.modeling.modeling_lmf import LmfForImageTextClassification
 from duosent.modeling.modeling_mdse import MdseForImageTextClassification
 from duosent.modeling.modeling_radm import RadmForImageTextClassification
+from duosent.modeling.modeling_tfn import TfnForImageTextClassification
+from duosent.modeling.modeling_tombert import TombertForImageTextClassification
 from duosent.processing.collator import ImageTextCollator
 from duosent.training.checkpoints import CallError, label_names
 from duosent.training.metrics import score_answers
@@ -29,6 +33,10 @@ class ClassificationTask:
         "text": BaselineForImageTextClassification,
         "image": BaselineForImageTextClassification,
         "concat": BaselineForImageTextClassification,
+        "tfn": TfnForImageTextClassification,
+        "lmf": LmfForImageTextClassification,
+        "clmlf": ClmlfForImageTextClassification,
+        "tombert": TombertForImageTextClassification,
     }
     trainer_class = ImageTextTrainer
     collator_class = ImageTextCollator

@@ -65,7 +65,8 @@ def train(
     options, and `trainer_state.json` with every logged figure; with `evaluate_test` also `metrics_test.json`.
 
     Args:
-        model: "mdse", "radm", or a baseline: "text", "image", "concat".
+        model: "mdse", "radm", or a baseline: "text", "image", "concat", "tfn", "lmf",
+            "clmlf", "tombert".
         data: what `load_pairs` takes: file, folder or Hub name. For task "vqa" the folder that `load_questions` takes.
         args: how to train; `resume_from_checkpoint` goes on with a run (a checkpoint folder, or True for the last one
             in `output_dir`). Task "vqa" has no macro F1: where that is to choose the best model, accuracy does.

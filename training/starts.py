@@ -6,6 +6,7 @@ from pathlib import Path
 from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from duosent.modeling.modeling_tombert import TombertForImageTextClassification
 from duosent.processing.processing_image_text import ImageTextProcessor
 from duosent.training.checkpoints import CallError, load_checkpoint, may_be_hub_name, read_config
 
@@ -48,14 +49,27 @@ class EncodersStart:
             processing: keywords of the processor.
 
         Raises:
-            CallError: if an encoder cannot be loaded.
+            CallError: if an encoder cannot be loaded, or does not tell TomBERT where the target stands.
         """
         try:
             processor = ImageTextProcessor.from_encoders(*self.encoders, **processing)
-            return model_class.from_encoders(*self.encoders, **fields), processor
+            network = model_class.from_encoders(*self.encoders, **fields)
         except (OSError, ValueError) as error:
             names = " and ".join(name for name in self.encoders if name is not None)
             raise CallError(f"{names} cannot be loaded: {' '.join(str(error).split())}") from error
+        if isinstance(network, TombertForImageTextClassification):
+            self._check_target(network, processor)
+        return network, processor
+
+    def _check_target(self, network: TombertForImageTextClassification, processor: ImageTextProcessor) -> None:
+        """Where the tokenizer puts no sign between words and target, all posts would be without one, in silence."""
+        inputs = processor(text="words", target="target")
+        found = network.find_target(inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids"))
+        if not found.any():
+            raise CallError(
+                "text_encoder must mark the target for model tombert, by token_type_ids or by the separator of its "
+                f"config in front of it, which the tokenizer of {self.encoders[0]} does not."
+            )
 
 
 class CheckpointStart:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import build, make_batch, take
+from tiny import TEXT, build, make_batch, take
 from torch.testing import assert_close
 from transformers import AutoModel, AutoModelForSequenceClassification
 
@@ -242,3 +242,31 @@ class TestRadm(ModelContract):
 
 class TestConcat(ModelContract):
     model_class = duosent.BaselineForImageTextClassification
+
+
+class TestTfn(ModelContract):
+    model_class = duosent.TfnForImageTextClassification
+
+
+class TestLmf(ModelContract):
+    model_class = duosent.LmfForImageTextClassification
+
+
+class TestClmlf(ModelContract):
+    model_class = duosent.ClmlfForImageTextClassification
+    config = {"num_text_layers": 1, "num_image_layers": 1, "num_fusion_layers": 2}
+
+
+class TestTombert(ModelContract):
+    """A token in the middle of the batch's words is the separator: some posts have a target, the others have none."""
+
+    model_class = duosent.TombertForImageTextClassification
+
+    def model(self, **config):
+        separator = make_batch()["input_ids"][0, 2].item()
+        return super().model(**{"text_config": {**TEXT, "sep_token_id": separator}, **config})
+
+    def test_the_batch_has_posts_with_and_without_a_target(self):
+        batch = make_batch()
+        found = self.model().find_target(batch["input_ids"], batch["attention_mask"]).any(dim=-1)
+        assert found.any() and not found.all()

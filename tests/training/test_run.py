@@ -177,7 +177,10 @@ def test_without_validation_the_last_model_stays(data, text_encoder_dir, tmp_pat
 def test_wrong_calls_are_one_sentence_before_any_work(data, text_encoder_dir, tmp_path):
     args = arguments(tmp_path / "out")
     for call, message in [
-        (lambda: train("bert", data, args), "model must be one of mdse, radm, text, image, concat, got 'bert'."),
+        (
+            lambda: train("bert", data, args),
+            "model must be one of mdse, radm, text, image, concat, tfn, lmf, clmlf, tombert, got 'bert'.",
+        ),
         (lambda: train("mdse", data, args), "text_encoder must be given for model mdse."),
         (
             lambda: train("text", data, args, text_encoder="/no/encoder"),

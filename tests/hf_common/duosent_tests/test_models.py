@@ -191,3 +191,37 @@ class BaselineTest(CommonTests, unittest.TestCase):
     @unittest.skip("the baselines have no layers between towers and classifier")
     def test_retain_grad_hidden_states_attentions(self):
         pass
+
+
+class FusionBaselineTests(CommonTests):
+    """The baselines of other papers: no maps, no hidden states."""
+
+    has_attentions = False
+
+    @unittest.skip("the baselines give no hidden states")
+    def test_hidden_states_output(self):
+        pass
+
+    @unittest.skip("the baselines give no hidden states")
+    def test_retain_grad_hidden_states_attentions(self):
+        pass
+
+
+class TfnTest(FusionBaselineTests, unittest.TestCase):
+    config_class = duosent.TfnConfig
+    all_model_classes = (duosent.TfnForImageTextClassification,)
+
+
+class LmfTest(FusionBaselineTests, unittest.TestCase):
+    config_class = duosent.LmfConfig
+    all_model_classes = (duosent.LmfForImageTextClassification,)
+
+
+class ClmlfTest(FusionBaselineTests, unittest.TestCase):
+    config_class = duosent.ClmlfConfig
+    all_model_classes = (duosent.ClmlfForImageTextClassification,)
+
+
+class TombertTest(FusionBaselineTests, unittest.TestCase):
+    config_class = duosent.TombertConfig
+    all_model_classes = (duosent.TombertForImageTextClassification,)

@@ -1,0 +1,130 @@
+"""CLMLF: contrastive learning and multi-layer fusion for multimodal sentiment detection (Li et al., Findings of NAACL
+2022).
+
+The tokens of both sides meet in transformer layers, attention pools them, and two contrastive tasks teach the pooled
+feature beside its label: posts of one label belong together, and so do a post and its augmented self.
+"""
+
+import torch
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+from transformers.utils import can_return_tuple
+
+from duosent.configuration.configuration_clmlf import ClmlfConfig
+from duosent.modeling.classifier import Classifier
+from duosent.modeling.contrastive_tasks import data_based_contrastive_loss, label_based_contrastive_loss
+from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
+from duosent.modeling.losses import classification_loss
+from duosent.modeling.modeling_mdse import AttentionBlock, label_set_index
+from duosent.modeling.outputs import ClmlfOutput
+
+
+class AttentionPooling(nn.Module):
+    """`sum over n of softmax_n(w2 act(W1 x_n + b1) + b2) x_n`: the tokens' mean, weighted by what each says."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.hidden = nn.Linear(config.hidden_size, config.hidden_size // 2)
+        self.activation = ACT2FN[config.hidden_act]
+        self.score = nn.Linear(config.hidden_size // 2, 1)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """tokens `(B, N, D)`, mask `(B, N)`, True for real tokens -> `(B, D)`"""
+        scores = self.score(self.activation(self.hidden(tokens))).squeeze(-1)  # (B, N)
+        # -inf, not 0: a padded token must take no share of the softmax.
+        weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)  # (B, N)
+        return (weights.unsqueeze(-2) @ tokens).squeeze(-2)
+
+
+def self_attention_layers(config, depth: int) -> nn.ModuleList:
+    return nn.ModuleList(AttentionBlock(config) for _ in range(depth))
+
+
+def run_layers(layers: nn.ModuleList, tokens: Tensor, mask: Tensor) -> Tensor:
+    """tokens `(B, N, D)`, mask `(B, N)`, True for real tokens -> `(B, N, D)`"""
+    for layer in layers:
+        tokens, _ = layer(tokens, tokens, mask)
+    return tokens
+
+
+class ClmlfForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
+    """Multi-layer fusion with its classifier and its losses, `L_SC + lambda_lbcl L_LBCL + lambda_dbcl L_DBCL`.
+
+    The augmented self of a training post is the same post in a second pass, under other dropout (Gao et al., SimCSE,
+    EMNLP 2021). In evaluation mode, without dropout, it is the post itself.
+    """
+
+    config: ClmlfConfig
+    base_model_prefix = ""
+    _no_split_modules = ["AttentionBlock"]
+
+    def __init__(self, config: ClmlfConfig):
+        super().__init__(config)
+        self._build_towers(config)
+        self._build_projections(config)
+        self.text_layers = self_attention_layers(config, config.num_text_layers)
+        self.image_layers = self_attention_layers(config, config.num_image_layers)
+        self.fusion_layers = self_attention_layers(config, config.num_fusion_layers)
+        self.pooling = AttentionPooling(config)
+        self.classifier = Classifier(config.hidden_size, config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: Tensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        labels: Tensor | None = None,
+        text_present: torch.BoolTensor | None = None,
+        image_present: torch.BoolTensor | None = None,
+        **kwargs,
+    ) -> ClmlfOutput:
+        """
+        Args:
+            input_ids, attention_mask, token_type_ids: `(B, T)`; pixel_values: `(B, 3, height, width)`. Either side
+                may be None.
+            labels: `(B,)` class indices, -100 for none; `(B, L)` of 0 and 1 for several labels a post, which then
+                share a label if their whole sets are equal.
+            text_present, image_present: `(B,)` bool, False where a post lacks that side.
+
+        Raises:
+            ValueError: if both sides are None.
+        """
+        post = (input_ids, attention_mask, pixel_values, token_type_ids, text_present, image_present)
+        fused_embeds = self.fuse(*post)  # R, (B, D)
+        logits = self.classifier(fused_embeds)  # (B, L)
+        if labels is None:
+            return ClmlfOutput(logits=logits, fused_embeds=fused_embeds)
+
+        config = self.config
+        loss = post_loss = classification_loss(logits, labels, config.problem_type)
+        label_loss = data_loss = None
+        groups = label_set_index(labels) if labels.ndim == 2 else labels  # (B,)
+        if config.label_contrastive_weight:
+            label_loss = label_based_contrastive_loss(fused_embeds, groups, config.contrastive_temperature)
+            loss = loss + config.label_contrastive_weight * label_loss
+        if config.data_contrastive_weight:
+            augmented = self.fuse(*post) if self.training else fused_embeds
+            data_loss = data_based_contrastive_loss(fused_embeds, augmented, groups, config.contrastive_temperature)
+            loss = loss + config.data_contrastive_weight * data_loss
+        return ClmlfOutput(
+            loss=loss,
+            logits=logits,
+            classification_loss=post_loss,
+            label_contrastive_loss=label_loss,
+            data_contrastive_loss=data_loss,
+            fused_embeds=fused_embeds,
+        )
+
+    def fuse(self, *post) -> Tensor:
+        """Multi-layer fusion. Args as for `encode_pair`; returns the pooled feature `R (B, D)`."""
+        text, text_mask, image, image_mask = self.encode_pair(*post)
+        text = run_layers(self.text_layers, text, text_mask)
+        image = run_layers(self.image_layers, image, image_mask)
+        tokens, mask = torch.cat([text, image], dim=1), torch.cat([text_mask, image_mask], dim=1)
+        return self.pooling(run_layers(self.fusion_layers, tokens, mask), mask)
+
+
+__all__ = ["AttentionPooling", "ClmlfForImageTextClassification"]

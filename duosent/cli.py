@@ -323,6 +323,7 @@ def declare_evaluate(parser: CommandParser) -> None:
     parser.add_argument("--data", required=True, help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
     parser.add_argument("--split", default="test", help="which part of the data (%(default)s)")
     parser.add_argument("--output", metavar="FILE", help="JSON file to write, such as metrics.json")
+    parser.add_argument("--predictions", metavar="FILE", help="Parquet file to write each post's answer to")
     parser.add_argument("--batch-size", type=int, default=64, help="posts at once (%(default)s)")
     parser.add_argument("--use-cpu", action="store_true", help="leave a GPU alone")
     _declare_columns(parser)
@@ -342,6 +343,7 @@ def evaluate(options, free, parser) -> None:
         columns=_columns(options),
         batch_size=options.batch_size,
         use_cpu=options.use_cpu,
+        predictions=options.predictions,
         command=_command_line(),
     )
     _show(options, figures, figures_table(figures))

@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import torch
 import transformers
 from datasets import Dataset
@@ -29,6 +30,7 @@ from duosent.training.checkpoints import (
     write_json,
 )
 from duosent.training.classification_task import ClassificationTask
+from duosent.training.predictions import predictions_file
 from duosent.training.progress import RunProgress
 from duosent.training.starts import CheckpointStart, EncodersStart
 from duosent.training.trainer import ImageTextTrainer
@@ -62,7 +64,8 @@ def train(
     """Train one model on the `train` part of a data set, keep the best, evaluate it on the `validation` part.
 
     `args.output_dir` then holds the checkpoint (weights, config, processor), `metrics.json`, `run.json` with the
-    options, and `trainer_state.json` with every logged figure; with `evaluate_test` also `metrics_test.json`.
+    options, and `trainer_state.json` with every logged figure; with `evaluate_test` also `metrics_test.json`. Beside
+    each of the two metrics lies `predictions_<part>.parquet`, see `predictions_table`.
 
     Args:
         model: "mdse", "radm", or a baseline: "text", "image", "concat".
@@ -128,7 +131,7 @@ def train(
 
     results = {}
     for part in parts:
-        results[part] = _evaluate_part(aim, trainer, splits[part], part) | {
+        results[part] = _evaluate_part(aim, trainer, splits[part], part, predictions_file(output_dir, part)) | {
             "model": model,
             "seed": args.seed,
             "data": str(data),
@@ -151,6 +154,7 @@ def evaluate(
     columns: dict | None = None,
     batch_size: int = 64,
     use_cpu: bool = False,
+    predictions: str | None = None,
     command: str | None = None,
 ) -> dict:
     """Evaluate a checkpoint on one part of a data set.
@@ -162,6 +166,7 @@ def evaluate(
         output: JSON file to write; None writes none.
         batch_size: posts a batch on each device.
         use_cpu: leave a GPU alone.
+        predictions: Parquet file to write the answers to, as `train` does; None writes none.
         command: the command line, for the records.
 
     Returns: what the file holds, the keys of `metrics.json`.
@@ -183,7 +188,8 @@ def evaluate(
             save_strategy="no",
             load_best_model_at_end=False,
         )
-        figures = _evaluate_part(aim, _quiet_trainer(aim, model, processor, args), splits[split], split) | {
+        trainer = _quiet_trainer(aim, model, processor, args)
+        figures = _evaluate_part(aim, trainer, splits[split], split, predictions and Path(predictions)) | {
             "model": run.get("model", model.config.model_type),
             "seed": run.get("seed"),
             "data": str(data),
@@ -259,9 +265,12 @@ def _quiet_trainer(aim, model, processor, args, train_rows=None, eval_rows=None)
     return trainer
 
 
-def _evaluate_part(aim, trainer: ImageTextTrainer, rows: Dataset, part: str) -> dict:
+def _evaluate_part(aim, trainer: ImageTextTrainer, rows: Dataset, part: str, predictions: Path | None) -> dict:
     scored = aim.rows_to_score(rows, part)
     prediction = trainer.predict(scored, metric_key_prefix=part)
+    if predictions is not None and trainer.is_world_process_zero():
+        predictions.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(aim.predictions(prediction, scored, trainer.model.config), predictions)
     losses = {
         name.removeprefix(f"{part}_"): value for name, value in prediction.metrics.items() if name.endswith("loss")
     }

@@ -6,6 +6,7 @@ messages go to standard error. Nothing slow is imported before a command needs i
 """
 
 import argparse
+import functools
 import inspect
 import json
 import logging
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from duosent import __version__
+from duosent.comparison_tables import comparison_table, summary_table
 from duosent.data_tables import audit_table, prepared_table
 from duosent.parsing import CommandParser, hyphened
 from duosent.tables import demo_table, figures_table, scores_table, targets_table
@@ -26,7 +28,6 @@ PUBLISHED = ("mvsa-single", "mvsa-multiple", "twitter-2015", "twitter-2017", "ms
 
 # What the other commands will do, and the version that they come with.
 LATER = {
-    "compare": ("compare runs, with intervals and paired tests", "0.3"),
     "card": ("write the model card of a checkpoint", "0.4"),
     "publish": ("put a checkpoint and its card on the Hub", "0.4"),
     "serve": ("answer posts over HTTP", "0.4"),
@@ -278,6 +279,9 @@ def declare_train(parser: CommandParser) -> None:
     parser.add_argument("--no-clean-text", dest="clean_text", action="store_false", help="leave links and @names in")
     parser.add_argument("--streaming", action="store_true", help="read the train part block by block, however large")
     parser.add_argument("--evaluate-test", action="store_true", help="evaluate on the test part too, at the end")
+    parser.add_argument("--seeds", type=int, metavar="N", help="N runs, seeds 0 to N-1, or from --seed on; see below")
+    parser.add_argument("--folds", type=int, metavar="K", help="K runs, each with a K-th of the posts held out")
+    parser.add_argument("--fold-seed", type=int, default=0, metavar="S", help="deals out the folds (%(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="take an output folder that is not empty")
     parser.add_argument("--list-flags", action=ListFlags, help="list every further flag, and exit")
     _declare_columns(parser)
@@ -286,7 +290,9 @@ def declare_train(parser: CommandParser) -> None:
         "Every field of the config is a flag too (--hidden_size 384 --private_similarity sum), and so is every "
         "field of transformers.TrainingArguments (--learning_rate 1e-4 --num_train_epochs 5 --seed 1 --bf16); "
         "--list-flags names them. Hyphens and underscores are alike. --resume_from_checkpoint true goes on with the "
-        "run in --output-dir."
+        "run in --output-dir. --seeds and --folds train in folders seed-0, ... or fold-1, ... of --output-dir and "
+        "write summary.json there; the same command again goes on where it stopped. The folds are of train and "
+        "validation together, and each run's fold is its validation part; the test part is left alone."
     )
 
 
@@ -298,6 +304,8 @@ def train(options, free, parser) -> None:
     _register()
     from duosent.training.run import train as train_run
 
+    if options.seeds is not None or options.folds is not None:
+        train_run = _series(options, free, arguments.seed, parser)
     processing = {"clean_text": options.clean_text, "max_length": options.max_length}
     metrics = train_run(
         options.model,
@@ -315,8 +323,24 @@ def train(options, free, parser) -> None:
         overwrite=options.overwrite,
         command=_command_line(),
     )
+    if "runs" in metrics:
+        return _show(options, metrics, f"{summary_table(metrics)}\n\nThe runs are in {options.output_dir}.")
     table = figures_table(metrics) if metrics else "No validation part: nothing was evaluated."
-    _show(options, metrics, f"{table}\n\nThe checkpoint is in {options.output_dir}.")
+    return _show(options, metrics, f"{table}\n\nThe checkpoint is in {options.output_dir}.")
+
+
+def _series(options: argparse.Namespace, free: list[str], seed: int, parser: CommandParser) -> Callable:
+    """Training over the seeds or folds that the options ask for."""
+    from duosent.training.series import train_series
+
+    if options.seeds is not None and options.folds is not None:
+        parser.error("--seeds and --folds must not be given together; --folds with another --seed trains once more.")
+    if options.seeds is None:
+        return functools.partial(train_series, folds=options.folds, fold_seed=options.fold_seed)
+    if options.seeds < 1:
+        parser.error(f"--seeds must be >= 1, got {options.seeds}.")
+    first = seed if any(word.partition("=")[0] == "--seed" for word in free) else 0
+    return functools.partial(train_series, seeds=range(first, first + options.seeds))
 
 
 def declare_evaluate(parser: CommandParser) -> None:
@@ -324,6 +348,7 @@ def declare_evaluate(parser: CommandParser) -> None:
     parser.add_argument("--data", required=True, help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
     parser.add_argument("--split", default="test", help="which part of the data (%(default)s)")
     parser.add_argument("--output", metavar="FILE", help="JSON file to write, such as metrics.json")
+    parser.add_argument("--predictions", metavar="FILE", help="Parquet file to write each post's answer to")
     parser.add_argument("--batch-size", type=int, default=64, help="posts at once (%(default)s)")
     parser.add_argument("--use-cpu", action="store_true", help="leave a GPU alone")
     _declare_columns(parser)
@@ -343,6 +368,7 @@ def evaluate(options, free, parser) -> None:
         columns=_columns(options),
         batch_size=options.batch_size,
         use_cpu=options.use_cpu,
+        predictions=options.predictions,
         command=_command_line(),
     )
     _show(options, figures, figures_table(figures))
@@ -405,6 +431,43 @@ def predict(options, free, parser) -> None:
     return _show(options, answer, f"{table}\n{refused}" if answer["rejected"] else table)
 
 
+def declare_compare(parser: CommandParser) -> None:
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="output folder of train: one run, several seeds, folds")
+    parser.add_argument("--split", choices=["test", "validation"], help="default: test where all have it")
+    note = "what the models are tested by (%(default)s)"
+    parser.add_argument("--metric", default="accuracy", choices=["accuracy", "macro_f1", "weighted_f1"], help=note)
+    parser.add_argument("--resamples", type=int, default=10_000, metavar="S", help="bootstrap samples (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="draws them (%(default)s)")
+    parser.add_argument("--output", metavar="FILE", help="JSON file to write")
+    parser.add_argument("--plot", metavar="FILE", help="picture to draw, .png or .svg; needs duosent[plot]")
+    _declare_common(parser)
+    parser.epilog = (
+        "Runs with the same options but the seed make one group. Intervals are percentile bootstrap intervals over "
+        "posts; differences have a paired one and its p value; McNemar's test is exact; p values are also given after "
+        "Holm's correction. docs/compare.md says how it is computed."
+    )
+
+
+def compare(options, free, parser) -> None:
+    """Compare runs on the same posts: seeds, bootstrap intervals, paired tests."""
+    for flag in ("output", "plot"):
+        if getattr(options, flag) is not None and Path(getattr(options, flag)).is_dir():
+            parser.error(f"--{flag} {getattr(options, flag)} is a folder.")
+    from duosent.inference.comparison import compare as compare_runs
+    from duosent.inference.comparison_plot import check_plot_file, plot_comparison
+    from duosent.training.checkpoints import write_json
+
+    if options.plot is not None:
+        check_plot_file(options.plot)
+    chosen = {name: getattr(options, name) for name in ("split", "metric", "resamples", "seed")}
+    result = compare_runs(options.runs, **chosen)
+    if options.output is not None:
+        write_json(Path(options.output), result | {"command": _command_line()})
+    if options.plot is not None:
+        plot_comparison(result, options.plot)
+    _show(options, result, comparison_table(result))
+
+
 COMMANDS = {
     "demo": (declare_demo, demo),
     "prepare": (declare_prepare, prepare),
@@ -412,6 +475,7 @@ COMMANDS = {
     "train": (declare_train, train),
     "evaluate": (declare_evaluate, evaluate),
     "predict": (declare_predict, predict),
+    "compare": (declare_compare, compare),
 }
 
 

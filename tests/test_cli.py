@@ -104,7 +104,6 @@ def test_the_module_is_the_command():
 @pytest.mark.parametrize(
     ("name", "version"),
     [
-        ("compare", "0.3"),
         ("card", "0.4"),
         ("publish", "0.4"),
         ("serve", "0.4"),

@@ -73,7 +73,41 @@ def label_names(config) -> list[str]:
 
 def read_run(checkpoint: str) -> dict:
     """The record that a training run left beside its checkpoint; empty where there is none."""
-    file = Path(checkpoint) / RUN_FILE
+    return read_json(Path(checkpoint) / RUN_FILE)
+
+
+def is_finished(record: dict) -> bool:
+    """Whether a run's record is that of a run that came to its end; its options are there from the start."""
+    return "seconds" in record
+
+
+def check_same_run(output_dir: Path, record: dict, options: dict) -> None:
+    """Refuse the record of a run whose options are not these.
+
+    Raises:
+        CallError: which names the first option that differs.
+    """
+    saved, wanted = ({**of, **of.get("training", {})} for of in (record, json.loads(json.dumps(options))))
+    for name in dict.fromkeys([*wanted, *saved.get("training", {})]):
+        here, there = (values.get(name, "its default") for values in (saved, wanted))
+        if here != there and name != "training":
+            raise CallError(
+                f"output_dir {output_dir} holds a run with {name} {here}, not {there}: take another one, or say "
+                "overwrite."
+            )
+
+
+def last_checkpoint(output_dir: Path) -> str | None:
+    """The last checkpoint folder in which all that a resumed run needs has been written; None without one."""
+    steps = {
+        int(state.parent.name.rpartition("-")[2]): state
+        for state in output_dir.glob("checkpoint-*/" + TRAINER_STATE_NAME)
+    }
+    return str(steps[max(steps)].parent) if steps else None
+
+
+def read_json(file: Path) -> dict:
+    """What a JSON file holds; empty where there is none."""
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
@@ -118,10 +152,14 @@ __all__ = [
     "CallError",
     "answers_questions",
     "check_output_dir",
+    "check_same_run",
+    "is_finished",
     "label_names",
+    "last_checkpoint",
     "load_checkpoint",
     "may_be_hub_name",
     "read_config",
+    "read_json",
     "read_run",
     "resume_folder",
     "write_json",

@@ -1,5 +1,6 @@
 """What a training run does for posts with one label, or several."""
 
+import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict
 
 from duosent.data.pairs import load_pairs
@@ -14,6 +15,7 @@ from duosent.modeling.modeling_tombert import TombertForImageTextClassification
 from duosent.processing.collator import ImageTextCollator
 from duosent.training.checkpoints import CallError, label_names
 from duosent.training.metrics import score_answers
+from duosent.training.predictions import predictions_table
 from duosent.training.trainer import ImageTextTrainer
 
 
@@ -103,6 +105,10 @@ class ClassificationTask:
         """
         figures = score_answers(prediction.predictions, prediction.label_ids, config)
         return figures | {"labels": label_names(config)}
+
+    def predictions(self, prediction, rows: Dataset, config) -> pa.Table:
+        """The answers post by post; see `score` and `predictions_table`."""
+        return predictions_table(rows["id"][:], prediction.predictions, prediction.label_ids, config)
 
 
 __all__ = ["ClassificationTask"]

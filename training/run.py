@@ -4,8 +4,10 @@ import logging
 import shutil
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import torch
 import transformers
 from datasets import Dataset
@@ -15,6 +17,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import IntervalStrategy
 
 from duosent.data.fingerprint import fingerprint
+from duosent.data.folds import Fold, held_out
 from duosent.data.streaming import StreamedPairs
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import (
@@ -22,13 +25,18 @@ from duosent.training.checkpoints import (
     CallError,
     answers_questions,
     check_output_dir,
+    check_same_run,
+    is_finished,
     label_names,
+    last_checkpoint,
     load_checkpoint,
+    read_json,
     read_run,
     resume_folder,
     write_json,
 )
 from duosent.training.classification_task import ClassificationTask
+from duosent.training.predictions import predictions_file
 from duosent.training.progress import RunProgress
 from duosent.training.starts import CheckpointStart, EncodersStart
 from duosent.training.trainer import ImageTextTrainer
@@ -56,13 +64,16 @@ def train(
     processing: dict | None = None,
     streaming: bool = False,
     evaluate_test: bool = False,
+    fold: Fold | None = None,
+    continuing: bool = False,
     overwrite: bool = False,
     command: str | None = None,
 ) -> dict:
     """Train one model on the `train` part of a data set, keep the best, evaluate it on the `validation` part.
 
     `args.output_dir` then holds the checkpoint (weights, config, processor), `metrics.json`, `run.json` with the
-    options, and `trainer_state.json` with every logged figure; with `evaluate_test` also `metrics_test.json`.
+    options, and `trainer_state.json` with every logged figure; with `evaluate_test` also `metrics_test.json`. Beside
+    each of the two metrics lies `predictions_<part>.parquet`, see `predictions_table`.
 
     Args:
         model: "mdse", "radm", or a baseline: "text", "image", "concat", "tfn", "lmf",
@@ -79,6 +90,9 @@ def train(
         processing: keywords of `ImageTextProcessor`: `clean_text`, `max_length`.
         streaming: read the training part block by block, however large it is, in place of all of it at the start.
         evaluate_test: evaluate on the `test` part too, after training.
+        fold: train and measure on folds of the `train` and `validation` posts instead, see `held_out`.
+        continuing: go on with the same run in the output folder from its last checkpoint, or return what it came to
+            if it is finished; a run with other options there is an error.
         overwrite: take an output folder that is not empty; the checkpoints of an earlier run in it are removed.
         command: the command line, for the records.
 
@@ -98,16 +112,31 @@ def train(
         "columns": columns or {},
         "config": config or {},
         "processing": processing or {},
+        "streaming": streaming,
+        "evaluate_test": evaluate_test,
+        "fold": fold and asdict(fold),
+        "training": _changed_arguments(args),
+        "seed": args.seed,
     }
     aim = _task(task, model)
     start = _start(model, options)
     _choose_metric(args, aim)
     output_dir = Path(args.output_dir)
     resume = resume_folder(args)
-    check_output_dir(output_dir, overwrite or resume is not None)
+    here = read_run(output_dir) if continuing else {}
+    if here:
+        check_same_run(output_dir, here, options)
+        resume = last_checkpoint(output_dir)
+    check_output_dir(output_dir, overwrite or resume is not None or bool(here))
+    if args.distributed_state is not None:
+        args.distributed_state.wait_for_everyone()  # until all know what was there, no process may change it
+    if is_finished(here):
+        return read_json(output_dir / RESULT_FILES["validation"])
     splits = aim.load_streamed(data, options["columns"]) if streaming else aim.load(data, options["columns"])
     for part in ["train", "test"] if evaluate_test else ["train"]:
         _check_part(splits, part, data)
+    if fold is not None:
+        splits = _fold_parts(splits, fold)
     if "validation" not in splits:
         logger.warning("%s has no validation part: the last model is kept, and nothing stops early.", data)
         args.eval_strategy, args.load_best_model_at_end = IntervalStrategy.NO, False
@@ -123,13 +152,18 @@ def train(
         for state in output_dir.glob(f"checkpoint-*/{TRAINER_STATE_NAME}"):
             shutil.rmtree(state.parent, ignore_errors=True)  # another process may be at it too
     trainer = _quiet_trainer(aim, network, processor, args, learnt, scored.get("validation"))
+    if trainer.is_world_process_zero():
+        for part, file in RESULT_FILES.items():  # of an earlier run
+            (output_dir / file).unlink(missing_ok=True)
+            predictions_file(output_dir, part).unlink(missing_ok=True)
+        write_json(output_dir / RUN_FILE, options | {"command": command})
     trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()
     trainer.save_state()
 
     results = {}
     for part in parts:
-        results[part] = _evaluate_part(aim, trainer, splits[part], part) | {
+        results[part] = _evaluate_part(aim, trainer, splits[part], part, predictions_file(output_dir, part)) | {
             "model": model,
             "seed": args.seed,
             "data": str(data),
@@ -138,7 +172,7 @@ def train(
         if trainer.is_world_process_zero():
             write_json(output_dir / RESULT_FILES[part], results[part])
     if trainer.is_world_process_zero():
-        record = options | _outcome(trainer, splits["train"]) | {"seed": args.seed, "command": command}
+        record = options | _outcome(trainer, splits["train"]) | {"command": command}
         write_json(output_dir / RUN_FILE, record | {"seconds": round(time.time() - started, 1)})
     return results.get("validation", {})
 
@@ -152,6 +186,7 @@ def evaluate(
     columns: dict | None = None,
     batch_size: int = 64,
     use_cpu: bool = False,
+    predictions: str | None = None,
     command: str | None = None,
 ) -> dict:
     """Evaluate a checkpoint on one part of a data set.
@@ -163,6 +198,7 @@ def evaluate(
         output: JSON file to write; None writes none.
         batch_size: posts a batch on each device.
         use_cpu: leave a GPU alone.
+        predictions: Parquet file to write the answers to, as `train` does; None writes none.
         command: the command line, for the records.
 
     Returns: what the file holds, the keys of `metrics.json`.
@@ -184,7 +220,8 @@ def evaluate(
             save_strategy="no",
             load_best_model_at_end=False,
         )
-        figures = _evaluate_part(aim, _quiet_trainer(aim, model, processor, args), splits[split], split) | {
+        trainer = _quiet_trainer(aim, model, processor, args)
+        figures = _evaluate_part(aim, trainer, splits[split], split, predictions and Path(predictions)) | {
             "model": run.get("model", model.config.model_type),
             "seed": run.get("seed"),
             "data": str(data),
@@ -246,6 +283,13 @@ def _choose_metric(args: ImageTextTrainingArguments, aim: ClassificationTask | V
         raise CallError(f"metric_for_best_model must be one of {', '.join(aim.figures)}, got {name!r}.")
 
 
+def _fold_parts(splits: dict, fold: Fold) -> dict:
+    try:
+        return held_out(splits, fold)
+    except ValueError as error:
+        raise CallError(str(error)) from error
+
+
 def _check_part(splits: dict, part: str, data: str) -> None:
     if part not in splits:
         raise CallError(f"{data} has no {part} part, only {', '.join(splits) or 'others'}.")
@@ -260,9 +304,12 @@ def _quiet_trainer(aim, model, processor, args, train_rows=None, eval_rows=None)
     return trainer
 
 
-def _evaluate_part(aim, trainer: ImageTextTrainer, rows: Dataset, part: str) -> dict:
+def _evaluate_part(aim, trainer: ImageTextTrainer, rows: Dataset, part: str, predictions: Path | None) -> dict:
     scored = aim.rows_to_score(rows, part)
     prediction = trainer.predict(scored, metric_key_prefix=part)
+    if predictions is not None and trainer.is_world_process_zero():
+        predictions.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(aim.predictions(prediction, scored, trainer.model.config), predictions)
     losses = {
         name.removeprefix(f"{part}_"): value for name, value in prediction.metrics.items() if name.endswith("loss")
     }
@@ -274,12 +321,16 @@ def _evaluate_part(aim, trainer: ImageTextTrainer, rows: Dataset, part: str) -> 
     }
 
 
+def _changed_arguments(args: ImageTextTrainingArguments) -> dict:
+    """The training arguments that are not the usual ones."""
+    usual = ImageTextTrainingArguments(args.output_dir, seed=args.seed).to_dict()
+    return {name: value for name, value in args.to_dict().items() if value != usual[name]}
+
+
 def _outcome(trainer: ImageTextTrainer, rows: Dataset | StreamedPairs) -> dict:
     """What a run came to, for its record."""
     args, state = trainer.args, trainer.state
-    usual = ImageTextTrainingArguments(args.output_dir, seed=args.seed).to_dict()
     return {
-        "training": {name: value for name, value in args.to_dict().items() if value != usual[name]},
         "train_fingerprint": fingerprint(rows),
         "train_rows": len(trainer.train_dataset),
         "best_checkpoint": state.best_model_checkpoint and Path(state.best_model_checkpoint).name,

@@ -2,6 +2,7 @@
 
 import logging
 
+import pyarrow as pa
 from datasets import Dataset, DatasetDict
 
 from duosent.data.questions import answerable, answered, load_questions
@@ -105,6 +106,11 @@ class VisualQuestionTask:
             answer_types=rows["answer_type"][:],
         )
         return figures | {"task": "vqa", "num_answers": len(vocabulary)}
+
+    def predictions(self, prediction, rows: Dataset, config) -> pa.Table:
+        """The answers question by question, `id` and `answer`; see `score`."""
+        vocabulary = label_names(config)
+        return pa.table({"id": rows["id"][:], "answer": [vocabulary[best] for best in prediction.predictions]})
 
 
 __all__ = ["VisualQuestionTask"]

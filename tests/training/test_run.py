@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification
 
+from duosent.inference.scoring import predict_table
 from duosent.processing.processing_image_text import ImageTextProcessor
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import check_output_dir, resume_folder
@@ -82,8 +84,32 @@ def test_the_folder_is_a_checkpoint(run):
 def test_the_folder_holds_no_pickle(run):
     folder, _ = run
     left = {file.name for file in folder.iterdir() if file.is_file()}
-    assert not [name for name in left if not name.endswith((".json", ".safetensors", ".txt"))], left
+    assert not [name for name in left if not name.endswith((".json", ".safetensors", ".txt", ".parquet"))], left
     assert json.loads((folder / "arguments.json").read_text())["seed"] == 3
+
+
+def test_the_answers_lie_beside_the_metrics(run, rows, data, tmp_path):
+    folder, metrics = run
+    answers = pq.read_table(folder / "predictions_validation.parquet").to_pylist()
+    words = rows.features["label"].names
+    assert [row["id"] for row in answers] == ["0", "1", "2", "3"]
+    assert [row["true_label"] for row in answers] == [words[label] for label in rows["label"][:4]]
+    assert sum(row["true_label"] == row["label"] for row in answers) / 4 == metrics["accuracy"]
+    for row in answers:
+        scores = {name: row[f"score_{name}"] for name in words}
+        assert sum(scores.values()) == pytest.approx(1) and row["label"] == max(scores, key=scores.get)
+
+    evaluate(str(folder), data, "validation", use_cpu=True, predictions=str(tmp_path / "deep" / "answers.parquet"))
+    again = pq.read_table(tmp_path / "deep" / "answers.parquet")
+    assert again.select(["id", "true_label", "label"]).to_pylist() == [
+        {name: row[name] for name in ("id", "true_label", "label")} for row in answers
+    ]
+    predict_table(str(folder), str(Path(data) / "validation.parquet"), str(tmp_path / "predicted"), device="cpu")
+    predicted = pq.read_table(tmp_path / "predicted" / "predictions.parquet")
+    assert again.column_names == ["id", "true_label", *predicted.column_names[1:]]
+    for name in words:
+        wanted = predicted[f"score_{name}"].to_pylist()
+        assert [row[f"score_{name}"] for row in answers] == pytest.approx(wanted, abs=1e-5)
 
 
 def test_evaluate_gives_the_figures_of_the_run(run, data, tmp_path):
@@ -259,3 +285,6 @@ def test_several_labels_a_post(text_encoder_dir, tmp_path):
     assert config["problem_type"] == "multi_label_classification"
     again = evaluate(str(tmp_path / "run"), str(tmp_path), "validation", use_cpu=True)
     assert again["confusion"] == figures["confusion"]
+    answers = pq.read_table(tmp_path / "run" / "predictions_validation.parquet").to_pylist()
+    assert [row["true_label"] for row in answers] == [["glad", "warm"], []] * 3
+    assert figures["accuracy"] == sum(row["true_label"] == row["label"] for row in answers) / 6

@@ -94,6 +94,16 @@ def test_figures_equal_a_loop_over_the_questions(run, vqa_data):
     assert metrics["loss"] == pytest.approx(loss, rel=1e-4)
 
 
+def test_the_answers_lie_beside_the_metrics(run, vqa_data):
+    folder, _ = run
+    model, processor = load_checkpoint(str(folder))
+    rows = load_questions(vqa_data)["validation"]
+    with torch.no_grad():
+        best = [model(**VisualQuestionCollator(processor, num_labels=4)([row])).logits[0].argmax() for row in rows]
+    answers = pq.read_table(folder / "predictions_validation.parquet").to_pylist()
+    assert answers == [{"id": row["id"], "answer": VOCABULARY[index]} for row, index in zip(rows, best, strict=True)]
+
+
 def test_the_best_model_is_kept_by_accuracy(run):
     folder, metrics = run
     state = json.loads((folder / "trainer_state.json").read_text())

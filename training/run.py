@@ -113,6 +113,7 @@ def train(
 
     parts = [part for part in RESULT_FILES if part in splits and (part == "validation" or evaluate_test)]
     learnt = aim.rows_to_learn(splits["train"])
+    aim.check_training(args, learnt)
     scored = {part: aim.rows_to_score(splits[part], part) for part in parts}
 
     set_seed(args.seed)  # before the new weights are drawn

@@ -13,6 +13,8 @@ from transformers.trainer_pt_utils import nested_gather
 from duosent.data.streaming import StreamedBatches, StreamedPairs
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.augmenting import AugmentationEpoch, augmenting
+from duosent.training.epochs import EpochTeller
+from duosent.training.imbalance import balanced_sampler, training_loss
 from duosent.training.metrics import compute_metrics_for
 
 ARGUMENTS_FILE = "arguments.json"
@@ -42,6 +44,8 @@ class ImageTextTrainer(Trainer):
       the mean over the posts with the prefix in front (`eval_classification_loss`).
     - Text tower, image tower and the rest have learning rates of their own.
     - With `augment` the posts of `train_dataset`, and no others, are augmented; see `AugmentingCollator`.
+    - `class_weights`, `focal_gamma` and `label_smoothing_factor` act on the classification term alone, in training
+      alone; `balanced_sampling` draws each class equally often. See `ClassificationLoss`, `BalancedSampler`.
     - The processor is saved in every checkpoint, and the arguments as `arguments.json`.
 
     Args: those of `transformers.Trainer`, `data_collator` an `ImageTextCollator`. Where they are not given, the
@@ -63,6 +67,15 @@ class ImageTextTrainer(Trainer):
         self._augmenting_collator = augmenting(self.data_collator, args) if args.augment else None
         if args.augment:
             self.add_callback(AugmentationEpoch(self._augmenting_collator))
+        self.label_smoother = None  # Trainer's would take the place of the model's whole loss
+        balanced_loss = None if train_dataset is None else training_loss(args, self.model, train_dataset)
+        if balanced_loss is not None:
+            self.model.classification_loss = balanced_loss.to(self.model.device)
+        self._sampler = None
+        if train_dataset is not None and args.balanced_sampling:
+            self._sampler = balanced_sampler(args, self.model.config.problem_type, train_dataset)
+            # Accelerate does not reach it in the epoch that several processes resume.
+            self.add_callback(EpochTeller(self._sampler))
         self._term_sums: dict[str, Tensor] = {}
         self._steps_summed = 0.0
         self._evaluated_terms: dict[str, list[Tensor]] = defaultdict(list)
@@ -76,6 +89,9 @@ class ImageTextTrainer(Trainer):
             return self._streamed_loader() if streamed else super().get_train_dataloader()
         finally:
             self.data_collator = plain
+
+    def _get_train_sampler(self, train_dataset=None):
+        return super()._get_train_sampler(train_dataset) if self._sampler is None else self._sampler
 
     # Loss terms
 

@@ -277,6 +277,8 @@ def declare_train(parser: CommandParser) -> None:
     parser.add_argument("--no-clean-text", dest="clean_text", action="store_false", help="leave links and @names in")
     parser.add_argument("--streaming", action="store_true", help="read the train part block by block, however large")
     parser.add_argument("--evaluate-test", action="store_true", help="evaluate on the test part too, at the end")
+    note = "say at the end what words only, pictures only and pictures of other posts give; three passes more"
+    parser.add_argument("--evaluate-sides", action="store_true", help=note)
     parser.add_argument("--overwrite", action="store_true", help="take an output folder that is not empty")
     parser.add_argument("--list-flags", action=ListFlags, help="list every further flag, and exit")
     _declare_columns(parser)
@@ -311,6 +313,7 @@ def train(options, free, parser) -> None:
         processing={name: value for name, value in processing.items() if value is not None},
         streaming=options.streaming,
         evaluate_test=options.evaluate_test,
+        evaluate_sides=options.evaluate_sides,
         overwrite=options.overwrite,
         command=_command_line(),
     )
@@ -323,6 +326,8 @@ def declare_evaluate(parser: CommandParser) -> None:
     parser.add_argument("--data", required=True, help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
     parser.add_argument("--split", default="test", help="which part of the data (%(default)s)")
     parser.add_argument("--output", metavar="FILE", help="JSON file to write, such as metrics.json")
+    note = "say too what words only, pictures only and pictures of other posts give; three passes more"
+    parser.add_argument("--sides", action="store_true", help=note)
     parser.add_argument("--batch-size", type=int, default=64, help="posts at once (%(default)s)")
     parser.add_argument("--use-cpu", action="store_true", help="leave a GPU alone")
     _declare_columns(parser)
@@ -340,6 +345,7 @@ def evaluate(options, free, parser) -> None:
         options.split,
         options.output,
         columns=_columns(options),
+        sides=options.sides,
         batch_size=options.batch_size,
         use_cpu=options.use_cpu,
         command=_command_line(),

@@ -115,6 +115,13 @@ class ImageTextTrainingArguments(TrainingArguments):
     balanced_sampling: bool = field(
         default=False, metadata={"help": "Draw every class equally often in an epoch of training."}
     )
+    modality_dropout: float = field(
+        default=0.0,
+        metadata={
+            "help": "Probability that a training post with both sides loses one of them, its words or its picture, in "
+            "[0, 1]; 0 for none."
+        },
+    )
     # The collator reads the raw columns, which no forward knows.
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Drop the columns that the model's forward does not take."}
@@ -138,6 +145,8 @@ class ImageTextTrainingArguments(TrainingArguments):
                 raise ValueError(f"{name} must lie in [0, {largest}], got {getattr(self, name)}.")
         if self.augment and self.augment_synonyms:
             find_wordnet(self.wordnet_dir)  # what is missing is said here, before anything is loaded
+        if not 0 <= self.modality_dropout <= 1:
+            raise ValueError(f"modality_dropout must lie in [0, 1], got {self.modality_dropout}.")
         self._check_imbalance()
         if not torch.accelerator.is_available():
             self.use_cpu = True  # without this word Trainer refuses bf16

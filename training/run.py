@@ -30,6 +30,7 @@ from duosent.training.checkpoints import (
 )
 from duosent.training.classification_task import ClassificationTask
 from duosent.training.progress import RunProgress
+from duosent.training.sides import check_sides, score_sides
 from duosent.training.starts import CheckpointStart, EncodersStart
 from duosent.training.trainer import ImageTextTrainer
 from duosent.training.vqa_task import VisualQuestionTask
@@ -56,6 +57,7 @@ def train(
     processing: dict | None = None,
     streaming: bool = False,
     evaluate_test: bool = False,
+    evaluate_sides: bool = False,
     overwrite: bool = False,
     command: str | None = None,
 ) -> dict:
@@ -78,6 +80,8 @@ def train(
         processing: keywords of `ImageTextProcessor`: `clean_text`, `max_length`.
         streaming: read the training part block by block, however large it is, in place of all of it at the start.
         evaluate_test: evaluate on the `test` part too, after training.
+        evaluate_sides: say in each evaluation after training what the model does with words only, pictures only and
+            pictures of other posts, see `score_sides`; three passes more.
         overwrite: take an output folder that is not empty; the checkpoints of an earlier run in it are removed.
         command: the command line, for the records.
 
@@ -119,17 +123,19 @@ def train(
     set_seed(args.seed)  # before the new weights are drawn
     fields = {**aim.label_fields(splits["train"]), **options["config"]}
     network, processor = start.build(aim.models[model], fields, options["processing"])
+    for part in parts if evaluate_sides else []:
+        check_sides(network, scored[part], part)
+    trainer = _quiet_trainer(aim, network, processor, args, learnt, scored.get("validation"))
     if resume is None:
         for state in output_dir.glob(f"checkpoint-*/{TRAINER_STATE_NAME}"):
             shutil.rmtree(state.parent, ignore_errors=True)  # another process may be at it too
-    trainer = _quiet_trainer(aim, network, processor, args, learnt, scored.get("validation"))
     trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()
     trainer.save_state()
 
     results = {}
     for part in parts:
-        results[part] = _evaluate_part(aim, trainer, splits[part], part) | {
+        results[part] = _evaluate_part(aim, trainer, splits[part], part, args.seed if evaluate_sides else None) | {
             "model": model,
             "seed": args.seed,
             "data": str(data),
@@ -150,6 +156,7 @@ def evaluate(
     output: str | None = None,
     *,
     columns: dict | None = None,
+    sides: bool = False,
     batch_size: int = 64,
     use_cpu: bool = False,
     command: str | None = None,
@@ -161,6 +168,7 @@ def evaluate(
         data, columns: as in `train`; a column that is not given is the one that the checkpoint was trained with.
         split: which part.
         output: JSON file to write; None writes none.
+        sides: as `evaluate_sides` in `train`; the pictures are shuffled by the seed of the run.
         batch_size: posts a batch on each device.
         use_cpu: leave a GPU alone.
         command: the command line, for the records.
@@ -175,6 +183,8 @@ def evaluate(
     aim = TASKS["vqa" if answers_questions(model) else "classification"]
     splits = aim.load(data, {**run.get("columns", {}), **(columns or {})}, label_names(model.config))
     _check_part(splits, split, data)
+    if sides:
+        check_sides(model, splits[split], split)
     with tempfile.TemporaryDirectory() as folder:
         args = ImageTextTrainingArguments(
             folder,
@@ -184,7 +194,9 @@ def evaluate(
             save_strategy="no",
             load_best_model_at_end=False,
         )
-        figures = _evaluate_part(aim, _quiet_trainer(aim, model, processor, args), splits[split], split) | {
+        trainer = _quiet_trainer(aim, model, processor, args)
+        sides_seed = (run.get("seed") or 0) if sides else None
+        figures = _evaluate_part(aim, trainer, splits[split], split, sides_seed) | {
             "model": run.get("model", model.config.model_type),
             "seed": run.get("seed"),
             "data": str(data),
@@ -260,15 +272,18 @@ def _quiet_trainer(aim, model, processor, args, train_rows=None, eval_rows=None)
     return trainer
 
 
-def _evaluate_part(aim, trainer: ImageTextTrainer, rows: Dataset, part: str) -> dict:
+def _evaluate_part(aim, trainer: ImageTextTrainer, rows: Dataset, part: str, sides_seed: int | None = None) -> dict:
+    """What the file of an evaluation holds; `sides_seed` None leaves the sides out."""
     scored = aim.rows_to_score(rows, part)
     prediction = trainer.predict(scored, metric_key_prefix=part)
     losses = {
         name.removeprefix(f"{part}_"): value for name, value in prediction.metrics.items() if name.endswith("loss")
     }
+    sides = {} if sides_seed is None else {"sides": score_sides(trainer, scored, prediction, sides_seed)}
     return {
         **aim.score(prediction, scored, trainer.model.config),
         **losses,
+        **sides,
         "split": part,
         "fingerprint": fingerprint(rows),
     }

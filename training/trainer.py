@@ -11,11 +11,13 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_pt_utils import nested_gather
 
 from duosent.data.streaming import StreamedBatches, StreamedPairs
+from duosent.processing.modality_dropout import ModalityDropout
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.augmenting import AugmentationEpoch, augmenting
 from duosent.training.epochs import EpochTeller
 from duosent.training.imbalance import balanced_sampler, training_loss
 from duosent.training.metrics import compute_metrics_for
+from duosent.training.sides import check_reads_both
 
 ARGUMENTS_FILE = "arguments.json"
 TOWERS = {"text_model": "text_learning_rate", "vision_model": "image_learning_rate"}
@@ -44,6 +46,7 @@ class ImageTextTrainer(Trainer):
       the mean over the posts with the prefix in front (`eval_classification_loss`).
     - Text tower, image tower and the rest have learning rates of their own.
     - With `augment` the posts of `train_dataset`, and no others, are augmented; see `AugmentingCollator`.
+    - With `modality_dropout` some of them lose a side; see `ModalityDropout`.
     - `class_weights`, `focal_gamma` and `label_smoothing_factor` act on the classification term alone, in training
       alone; `balanced_sampling` draws each class equally often. See `ClassificationLoss`, `BalancedSampler`.
     - The processor is saved in every checkpoint, and the arguments as `arguments.json`.
@@ -67,6 +70,10 @@ class ImageTextTrainer(Trainer):
         self._augmenting_collator = augmenting(self.data_collator, args) if args.augment else None
         if args.augment:
             self.add_callback(AugmentationEpoch(self._augmenting_collator))
+        self._training_collator = self._augmenting_collator
+        if args.modality_dropout:
+            self._training_collator = self._dropping_sides(self._augmenting_collator or self.data_collator)
+            self.add_callback(EpochTeller(self._training_collator))
         self.label_smoother = None  # Trainer's would take the place of the model's whole loss
         balanced_loss = None if train_dataset is None else training_loss(args, self.model, train_dataset)
         if balanced_loss is not None:
@@ -80,10 +87,21 @@ class ImageTextTrainer(Trainer):
         self._steps_summed = 0.0
         self._evaluated_terms: dict[str, list[Tensor]] = defaultdict(list)
 
+    def _dropping_sides(self, collator) -> ModalityDropout:
+        """
+        Raises:
+            CallError: for a model that reads one side.
+        """
+        args = self.args
+        check_reads_both(self.model, "modality_dropout")
+        return ModalityDropout(
+            collator, args.modality_dropout, args.seed if args.data_seed is None else args.data_seed
+        )
+
     def get_train_dataloader(self):
-        """Evaluation and prediction have loaders of their own, which never meet the augmentation."""
+        """Evaluation and prediction have loaders of their own, which never meet augmentation or lost sides."""
         plain = self.data_collator
-        self.data_collator = self._augmenting_collator or plain
+        self.data_collator = self._training_collator or plain
         try:
             streamed = isinstance(self.train_dataset, StreamedPairs)
             return self._streamed_loader() if streamed else super().get_train_dataloader()

@@ -15,7 +15,7 @@ from duosent.training.vqa_trainer import VisualQuestionTrainer
 logger = logging.getLogger(__name__)
 
 # Training arguments without a meaning here.
-OF_LABELS = ("class_weights", "focal_gamma", "label_smoothing_factor", "balanced_sampling")
+OF_POSTS = ("class_weights", "focal_gamma", "label_smoothing_factor", "balanced_sampling", "modality_dropout")
 
 
 class VisualQuestionTask:
@@ -86,11 +86,13 @@ class VisualQuestionTask:
     def check_training(self, args: ImageTextTrainingArguments, rows: Dataset) -> None:
         """
         Raises:
-            CallError: for arguments that are about labels.
+            CallError: for arguments that are about posts and their labels.
         """
-        for name in OF_LABELS:
+        for name in OF_POSTS:
             if getattr(args, name):
-                raise CallError(f"{name} must not be given for task vqa, which has answers, not labels.")
+                raise CallError(
+                    f"{name} must not be given for task vqa, which has questions and answers, not posts and labels."
+                )
 
     def rows_to_score(self, rows: Dataset, part: str) -> Dataset:
         """The questions with annotators' answers.

@@ -282,6 +282,8 @@ def declare_train(parser: CommandParser) -> None:
     parser.add_argument("--seeds", type=int, metavar="N", help="N runs, seeds 0 to N-1, or from --seed on; see below")
     parser.add_argument("--folds", type=int, metavar="K", help="K runs, each with a K-th of the posts held out")
     parser.add_argument("--fold-seed", type=int, default=0, metavar="S", help="deals out the folds (%(default)s)")
+    note = "say at the end what words only, pictures only and pictures of other posts give; three passes more"
+    parser.add_argument("--evaluate-sides", action="store_true", help=note)
     parser.add_argument("--overwrite", action="store_true", help="take an output folder that is not empty")
     parser.add_argument("--list-flags", action=ListFlags, help="list every further flag, and exit")
     _declare_columns(parser)
@@ -320,6 +322,7 @@ def train(options, free, parser) -> None:
         processing={name: value for name, value in processing.items() if value is not None},
         streaming=options.streaming,
         evaluate_test=options.evaluate_test,
+        evaluate_sides=options.evaluate_sides,
         overwrite=options.overwrite,
         command=_command_line(),
     )
@@ -349,6 +352,8 @@ def declare_evaluate(parser: CommandParser) -> None:
     parser.add_argument("--split", default="test", help="which part of the data (%(default)s)")
     parser.add_argument("--output", metavar="FILE", help="JSON file to write, such as metrics.json")
     parser.add_argument("--predictions", metavar="FILE", help="Parquet file to write each post's answer to")
+    note = "say too what words only, pictures only and pictures of other posts give; three passes more"
+    parser.add_argument("--sides", action="store_true", help=note)
     parser.add_argument("--batch-size", type=int, default=64, help="posts at once (%(default)s)")
     parser.add_argument("--use-cpu", action="store_true", help="leave a GPU alone")
     _declare_columns(parser)
@@ -366,6 +371,7 @@ def evaluate(options, free, parser) -> None:
         options.split,
         options.output,
         columns=_columns(options),
+        sides=options.sides,
         batch_size=options.batch_size,
         use_cpu=options.use_cpu,
         predictions=options.predictions,

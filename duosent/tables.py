@@ -42,8 +42,23 @@ def figures_table(metrics: dict) -> str:
         [
             text_table([f"{metrics['split']}, {metrics['n']} posts", metrics["model"]], figures),
             text_table(["label", "precision", "recall", "F1", "posts"], labels),
+            *sides_table(metrics.get("sides")),
         ]
     )
+
+
+def sides_table(sides: dict | None) -> list[str]:
+    """What the model makes of one side alone; nothing where that was not asked."""
+    if sides is None:
+        return []
+    shown = {
+        "both": "as they are",
+        "text": "words only",
+        "image": "picture only",
+        "shuffled_images": "picture of another post",
+    }
+    rows = [[title, sides[name]["accuracy"], sides[name]["macro_f1"]] for name, title in shown.items()]
+    return [text_table([f"{sides['both']['n']} posts with both sides", "accuracy", "macro F1"], rows)]
 
 
 def scores_table(answer: dict) -> str:

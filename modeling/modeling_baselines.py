@@ -5,9 +5,9 @@ from torch import Tensor
 from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_baselines import BaselineConfig
+from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers, vision_width
-from duosent.modeling.losses import classification_loss
 from duosent.modeling.outputs import BaselineOutput
 from duosent.modeling.pooling import masked_mean
 
@@ -31,6 +31,7 @@ class BaselineForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
         if self.vision_model is not None:
             width += vision_width(self.vision_model)
         self.classifier = Classifier(width, config)
+        self.classification_loss = ClassificationLoss(config.problem_type)
         self.post_init()
 
     @can_return_tuple
@@ -73,7 +74,7 @@ class BaselineForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
 
         features = [embeds for embeds in (text_embeds, image_embeds) if embeds is not None]
         logits = self.classifier(torch.cat(features, dim=-1))  # (B, L)
-        loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
+        loss = None if labels is None else self.classification_loss(logits, labels)
         return BaselineOutput(
             loss=loss,
             logits=logits,

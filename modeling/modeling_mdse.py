@@ -13,9 +13,10 @@ from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_mdse import MdseConfig
 from duosent.modeling.attention import FeedForward, MultiHeadAttention
+from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
-from duosent.modeling.losses import IGNORED_LABEL, classification_loss, modality_agnostic_contrastive_loss
+from duosent.modeling.losses import IGNORED_LABEL, modality_agnostic_contrastive_loss
 from duosent.modeling.outputs import MdseModelOutput, MdseOutput, wanted_states
 from duosent.modeling.pooling import masked_mean
 
@@ -222,6 +223,7 @@ class MdseForImageTextClassification(MdsePreTrainedModel):
         super().__init__(config)
         self.mdse = MdseModel(config)
         self.classifier = Classifier(config.hidden_size, config)
+        self.classification_loss = ClassificationLoss(config.problem_type)
         self.post_init()
 
     @can_return_tuple
@@ -252,7 +254,7 @@ class MdseForImageTextClassification(MdsePreTrainedModel):
         if labels is None:
             return MdseOutput(logits=logits, **features)
 
-        post_loss = classification_loss(logits, labels, self.config.problem_type)
+        post_loss = self.classification_loss(logits, labels)
         if self.config.contrastive_weight == 0:
             return MdseOutput(loss=post_loss, logits=logits, classification_loss=post_loss, **features)
 

@@ -13,8 +13,9 @@ from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_radm import RadmConfig
 from duosent.modeling.attention import FeedForward
+from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
-from duosent.modeling.losses import answer_loss, classification_loss
+from duosent.modeling.losses import answer_loss
 from duosent.modeling.outputs import RadmModelOutput, RadmOutput, wanted_states
 from duosent.modeling.pooling import masked_mean
 from duosent.modeling.residual_attention import AddedScores, GatedScores, OwnScores, ResidualAttention
@@ -207,6 +208,7 @@ class RadmForImageTextClassification(RadmPreTrainedModel):
         self.radm = RadmModel(config)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels)
+        self.classification_loss = ClassificationLoss(config.problem_type)
         self.post_init()
 
     @can_return_tuple
@@ -230,7 +232,7 @@ class RadmForImageTextClassification(RadmPreTrainedModel):
             input_ids, attention_mask, pixel_values, token_type_ids, text_present, image_present, **kwargs
         )
         logits = self.classifier(self.dropout(features.fused_embeds))  # (B, L)
-        loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
+        loss = None if labels is None else self.classification_loss(logits, labels)
         return radm_output(loss, logits, features)
 
 

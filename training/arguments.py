@@ -1,5 +1,6 @@
 """What a training run may be told, with defaults that suit fine-tuning two pretrained towers under a new fusion."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +11,8 @@ from duosent.processing.wordnet_files import find_wordnet
 
 # Each option of the augmentation and its largest value.
 AUGMENTATIONS = {"augment_flip": 1, "augment_crop": 0.5, "augment_erasing": 1, "augment_synonyms": 1}
+# The word for class weights that follow from the counts of the training part.
+BALANCED = "balanced"
 
 
 @dataclass
@@ -104,6 +107,31 @@ class ImageTextTrainingArguments(TrainingArguments):
             "help": "Folder of WordNet's files; None for that in WNSEARCHDIR, nltk's data or Debian's wordnet-base."
         },
     )
+    class_weights: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Weights of the classes in the classification loss: balanced, for those that follow from the "
+            "counts of the training part, or label=weight for some of the labels (the others weigh 1)."
+        },
+    )
+    focal_gamma: float = field(
+        default=0.0,
+        metadata={"help": "Gamma of the focal loss, which looks away from posts that are easy; >= 0, 0 for none."},
+    )
+    label_smoothing_factor: float = field(
+        default=0.0,
+        metadata={"help": "Share of each label that is spread over all, in the classification loss alone; in [0, 1)."},
+    )
+    balanced_sampling: bool = field(
+        default=False, metadata={"help": "Draw every class equally often in an epoch of training."}
+    )
+    modality_dropout: float = field(
+        default=0.0,
+        metadata={
+            "help": "Probability that a training post with both sides loses one of them, its words or its picture, in "
+            "[0, 1]; 0 for none."
+        },
+    )
     # The collator reads the raw columns, which no forward knows.
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Drop the columns that the model's forward does not take."}
@@ -134,16 +162,29 @@ class ImageTextTrainingArguments(TrainingArguments):
                 raise ValueError(f"{name} must lie in [0, {largest}], got {getattr(self, name)}.")
         if self.augment and self.augment_synonyms:
             find_wordnet(self.wordnet_dir)  # what is missing is said here, before anything is loaded
-        if self.label_smoothing_factor != 0:
-            raise ValueError(
-                f"label_smoothing_factor must be 0, got {self.label_smoothing_factor}: Trainer's smoothed loss would "
-                "take the place of the model's, contrastive term and all."
-            )
+        if not 0 <= self.modality_dropout <= 1:
+            raise ValueError(f"modality_dropout must lie in [0, 1], got {self.modality_dropout}.")
+        self._check_imbalance()
         if not torch.accelerator.is_available():
             self.use_cpu = True  # without this word Trainer refuses bf16
         if self.use_cpu:
             self.dataloader_pin_memory = False  # nothing to pin for, and torch would warn
         super().__post_init__()
+
+    def _check_imbalance(self) -> None:
+        if isinstance(self.class_weights, str):
+            self.class_weights = [self.class_weights]
+        if self.class_weights == [BALANCED] and self.balanced_sampling:
+            raise ValueError("class_weights must not be balanced beside balanced_sampling: rare classes count twice.")
+        for weight in self.class_weights or []:
+            if weight != BALANCED and not is_weight(weight):
+                raise ValueError(f"class_weights must be balanced, or label=number with numbers >= 0, got {weight!r}.")
+        if BALANCED in (self.class_weights or []) and len(self.class_weights) > 1:
+            raise ValueError(f"class_weights must be balanced alone or name labels, got {self.class_weights}.")
+        if not 0 <= self.focal_gamma < math.inf:
+            raise ValueError(f"focal_gamma must be >= 0, got {self.focal_gamma}.")
+        if not 0 <= self.label_smoothing_factor < 1:
+            raise ValueError(f"label_smoothing_factor must be >= 0 and < 1, got {self.label_smoothing_factor}.")
 
     @property
     def stops_early(self) -> bool:
@@ -153,6 +194,14 @@ class ImageTextTrainingArguments(TrainingArguments):
             and self.metric_for_best_model is not None
             and self.eval_strategy != IntervalStrategy.NO
         )
+
+
+def is_weight(word: str) -> bool:
+    """Whether it is `label=number`, the number >= 0."""
+    try:
+        return 0 <= float(word.rpartition("=")[2]) < math.inf and "=" in word
+    except ValueError:
+        return False
 
 
 __all__ = ["ImageTextTrainingArguments"]

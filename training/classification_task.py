@@ -13,7 +13,9 @@ from duosent.modeling.modeling_radm import RadmForImageTextClassification
 from duosent.modeling.modeling_tfn import TfnForImageTextClassification
 from duosent.modeling.modeling_tombert import TombertForImageTextClassification
 from duosent.processing.collator import ImageTextCollator
+from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import CallError, label_names
+from duosent.training.imbalance import balanced_sampler, class_weights
 from duosent.training.metrics import score_answers
 from duosent.training.predictions import predictions_table
 from duosent.training.trainer import ImageTextTrainer
@@ -91,6 +93,19 @@ class ClassificationTask:
     def rows_to_learn(self, rows: Dataset | StreamedPairs) -> Dataset | StreamedPairs:
         """The rows of the training part that are learnt from: all."""
         return rows
+
+    def check_training(self, args: ImageTextTrainingArguments, rows: Dataset | StreamedPairs) -> None:
+        """
+        Raises:
+            CallError: for arguments that the training part cannot follow.
+        """
+        fields = self.label_fields(rows)
+        try:
+            class_weights(args.class_weights, list(fields["label2id"]), fields["problem_type"], rows)
+            if args.balanced_sampling:
+                balanced_sampler(args, fields["problem_type"], rows)
+        except ValueError as error:
+            raise CallError(str(error)) from error
 
     def rows_to_score(self, rows: Dataset, part: str) -> Dataset:
         """The rows of a part that an evaluation looks at: all."""

@@ -38,6 +38,7 @@ from duosent.training.checkpoints import (
 from duosent.training.classification_task import ClassificationTask
 from duosent.training.predictions import predictions_file
 from duosent.training.progress import RunProgress
+from duosent.training.sides import check_sides, score_sides
 from duosent.training.starts import CheckpointStart, EncodersStart
 from duosent.training.trainer import ImageTextTrainer
 from duosent.training.vqa_task import VisualQuestionTask
@@ -66,6 +67,7 @@ def train(
     evaluate_test: bool = False,
     fold: Fold | None = None,
     continuing: bool = False,
+    evaluate_sides: bool = False,
     overwrite: bool = False,
     command: str | None = None,
 ) -> dict:
@@ -93,6 +95,8 @@ def train(
         fold: train and measure on folds of the `train` and `validation` posts instead, see `held_out`.
         continuing: go on with the same run in the output folder from its last checkpoint, or return what it came to
             if it is finished; a run with other options there is an error.
+        evaluate_sides: say in each evaluation after training what the model does with words only, pictures only and
+            pictures of other posts, see `score_sides`; three passes more.
         overwrite: take an output folder that is not empty; the checkpoints of an earlier run in it are removed.
         command: the command line, for the records.
 
@@ -143,15 +147,18 @@ def train(
 
     parts = [part for part in RESULT_FILES if part in splits and (part == "validation" or evaluate_test)]
     learnt = aim.rows_to_learn(splits["train"])
+    aim.check_training(args, learnt)
     scored = {part: aim.rows_to_score(splits[part], part) for part in parts}
 
     set_seed(args.seed)  # before the new weights are drawn
     fields = {**aim.label_fields(splits["train"]), **options["config"]}
     network, processor = start.build(aim.models[model], fields, options["processing"])
+    for part in parts if evaluate_sides else []:
+        check_sides(network, scored[part], part)
+    trainer = _quiet_trainer(aim, network, processor, args, learnt, scored.get("validation"))
     if resume is None:
         for state in output_dir.glob(f"checkpoint-*/{TRAINER_STATE_NAME}"):
             shutil.rmtree(state.parent, ignore_errors=True)  # another process may be at it too
-    trainer = _quiet_trainer(aim, network, processor, args, learnt, scored.get("validation"))
     if trainer.is_world_process_zero():
         for part, file in RESULT_FILES.items():  # of an earlier run
             (output_dir / file).unlink(missing_ok=True)
@@ -163,7 +170,9 @@ def train(
 
     results = {}
     for part in parts:
-        results[part] = _evaluate_part(aim, trainer, splits[part], part, predictions_file(output_dir, part)) | {
+        sides_seed = args.seed if evaluate_sides else None
+        answers_file = predictions_file(output_dir, part)
+        results[part] = _evaluate_part(aim, trainer, splits[part], part, answers_file, sides_seed) | {
             "model": model,
             "seed": args.seed,
             "data": str(data),
@@ -184,6 +193,7 @@ def evaluate(
     output: str | None = None,
     *,
     columns: dict | None = None,
+    sides: bool = False,
     batch_size: int = 64,
     use_cpu: bool = False,
     predictions: str | None = None,
@@ -196,6 +206,7 @@ def evaluate(
         data, columns: as in `train`; a column that is not given is the one that the checkpoint was trained with.
         split: which part.
         output: JSON file to write; None writes none.
+        sides: as `evaluate_sides` in `train`; the pictures are shuffled by the seed of the run.
         batch_size: posts a batch on each device.
         use_cpu: leave a GPU alone.
         predictions: Parquet file to write the answers to, as `train` does; None writes none.
@@ -211,6 +222,8 @@ def evaluate(
     aim = TASKS["vqa" if answers_questions(model) else "classification"]
     splits = aim.load(data, {**run.get("columns", {}), **(columns or {})}, label_names(model.config))
     _check_part(splits, split, data)
+    if sides:
+        check_sides(model, splits[split], split)
     with tempfile.TemporaryDirectory() as folder:
         args = ImageTextTrainingArguments(
             folder,
@@ -221,7 +234,9 @@ def evaluate(
             load_best_model_at_end=False,
         )
         trainer = _quiet_trainer(aim, model, processor, args)
-        figures = _evaluate_part(aim, trainer, splits[split], split, predictions and Path(predictions)) | {
+        sides_seed = (run.get("seed") or 0) if sides else None
+        answers_file = predictions and Path(predictions)
+        figures = _evaluate_part(aim, trainer, splits[split], split, answers_file, sides_seed) | {
             "model": run.get("model", model.config.model_type),
             "seed": run.get("seed"),
             "data": str(data),
@@ -304,7 +319,11 @@ def _quiet_trainer(aim, model, processor, args, train_rows=None, eval_rows=None)
     return trainer
 
 
-def _evaluate_part(aim, trainer: ImageTextTrainer, rows: Dataset, part: str, predictions: Path | None) -> dict:
+def _evaluate_part(
+    aim, trainer: ImageTextTrainer, rows: Dataset, part: str, predictions: Path | None, sides_seed: int | None
+) -> dict:
+    """What the file of an evaluation holds; `predictions` None writes no answers, `sides_seed` None leaves the sides
+    out."""
     scored = aim.rows_to_score(rows, part)
     prediction = trainer.predict(scored, metric_key_prefix=part)
     if predictions is not None and trainer.is_world_process_zero():
@@ -313,9 +332,11 @@ def _evaluate_part(aim, trainer: ImageTextTrainer, rows: Dataset, part: str, pre
     losses = {
         name.removeprefix(f"{part}_"): value for name, value in prediction.metrics.items() if name.endswith("loss")
     }
+    sides = {} if sides_seed is None else {"sides": score_sides(trainer, scored, prediction, sides_seed)}
     return {
         **aim.score(prediction, scored, trainer.model.config),
         **losses,
+        **sides,
         "split": part,
         "fingerprint": fingerprint(rows),
     }

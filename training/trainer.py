@@ -12,10 +12,14 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_pt_utils import nested_gather
 
 from duosent.data.streaming import StreamedBatches, StreamedPairs
+from duosent.processing.modality_dropout import ModalityDropout
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.augmenting import AugmentationEpoch, augmenting
+from duosent.training.epochs import EpochTeller
+from duosent.training.imbalance import balanced_sampler, training_loss
 from duosent.training.layer_depths import depths_below_top
 from duosent.training.metrics import compute_metrics_for
+from duosent.training.sides import check_reads_both
 from duosent.training.stages import TowerStages
 
 ARGUMENTS_FILE = "arguments.json"
@@ -46,6 +50,9 @@ class ImageTextTrainer(Trainer):
     - Text tower, image tower and the rest have learning rates of their own, which may fall from layer to layer of a
       tower; towers may be held still in the first epochs.
     - With `augment` the posts of `train_dataset`, and no others, are augmented; see `AugmentingCollator`.
+    - With `modality_dropout` some of them lose a side; see `ModalityDropout`.
+    - `class_weights`, `focal_gamma` and `label_smoothing_factor` act on the classification term alone, in training
+      alone; `balanced_sampling` draws each class equally often. See `ClassificationLoss`, `BalancedSampler`.
     - The processor is saved in every checkpoint, and the arguments as `arguments.json`.
 
     Args: those of `transformers.Trainer`, `data_collator` an `ImageTextCollator`. Where they are not given, the
@@ -69,19 +76,46 @@ class ImageTextTrainer(Trainer):
         self._augmenting_collator = augmenting(self.data_collator, args) if args.augment else None
         if args.augment:
             self.add_callback(AugmentationEpoch(self._augmenting_collator))
+        self._training_collator = self._augmenting_collator
+        if args.modality_dropout:
+            self._training_collator = self._dropping_sides(self._augmenting_collator or self.data_collator)
+            self.add_callback(EpochTeller(self._training_collator))
+        self.label_smoother = None  # Trainer's would take the place of the model's whole loss
+        balanced_loss = None if train_dataset is None else training_loss(args, self.model, train_dataset)
+        if balanced_loss is not None:
+            self.model.classification_loss = balanced_loss.to(self.model.device)
+        self._sampler = None
+        if train_dataset is not None and args.balanced_sampling:
+            self._sampler = balanced_sampler(args, self.model.config.problem_type, train_dataset)
+            # Accelerate does not reach it in the epoch that several processes resume.
+            self.add_callback(EpochTeller(self._sampler))
         self._term_sums: dict[str, Tensor] = {}
         self._steps_summed = 0.0
         self._evaluated_terms: dict[str, list[Tensor]] = defaultdict(list)
 
+    def _dropping_sides(self, collator) -> ModalityDropout:
+        """
+        Raises:
+            CallError: for a model that reads one side.
+        """
+        args = self.args
+        check_reads_both(self.model, "modality_dropout")
+        return ModalityDropout(
+            collator, args.modality_dropout, args.seed if args.data_seed is None else args.data_seed
+        )
+
     def get_train_dataloader(self):
-        """Evaluation and prediction have loaders of their own, which never meet the augmentation."""
+        """Evaluation and prediction have loaders of their own, which never meet augmentation or lost sides."""
         plain = self.data_collator
-        self.data_collator = self._augmenting_collator or plain
+        self.data_collator = self._training_collator or plain
         try:
             streamed = isinstance(self.train_dataset, StreamedPairs)
             return self._streamed_loader() if streamed else super().get_train_dataloader()
         finally:
             self.data_collator = plain
+
+    def _get_train_sampler(self, train_dataset=None):
+        return super()._get_train_sampler(train_dataset) if self._sampler is None else self._sampler
 
     # Loss terms
 

@@ -8,11 +8,15 @@ from datasets import Dataset, DatasetDict
 from duosent.data.questions import answerable, answered, load_questions
 from duosent.modeling.modeling_radm import RadmForVisualQuestionAnswering
 from duosent.processing.vqa_collator import VisualQuestionCollator
+from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import CallError, label_names
 from duosent.training.vqa_metrics import VqaMetrics
 from duosent.training.vqa_trainer import VisualQuestionTrainer
 
 logger = logging.getLogger(__name__)
+
+# Training arguments without a meaning here.
+OF_POSTS = ("class_weights", "focal_gamma", "label_smoothing_factor", "balanced_sampling", "modality_dropout")
 
 
 class VisualQuestionTask:
@@ -79,6 +83,17 @@ class VisualQuestionTask:
             left_out = len(rows) - len(learnt)
             logger.info("%d of %d questions have no answer in the vocabulary: left out.", left_out, len(rows))
         return learnt
+
+    def check_training(self, args: ImageTextTrainingArguments, rows: Dataset) -> None:
+        """
+        Raises:
+            CallError: for arguments that are about posts and their labels.
+        """
+        for name in OF_POSTS:
+            if getattr(args, name):
+                raise CallError(
+                    f"{name} must not be given for task vqa, which has questions and answers, not posts and labels."
+                )
 
     def rows_to_score(self, rows: Dataset, part: str) -> Dataset:
         """The questions with annotators' answers.

@@ -222,7 +222,6 @@ def test_a_checkpoint_holds_the_processor(tiny_mdse, trainer_of, rows, processor
         ("learning_rate", 0.0, "learning_rate must be > 0, got 0.0."),
         ("image_learning_rate", -1.0, "image_learning_rate must be > 0, got -1.0."),
         ("early_stopping_patience", 0, "early_stopping_patience must be >= 1 or None, got 0."),
-        ("label_smoothing_factor", 0.1, "label_smoothing_factor must be 0, got 0.1"),
     ],
 )
 def test_a_bad_argument_is_named(tmp_path, option, value, message):

@@ -24,6 +24,7 @@ class ClmlfConfig(ImageTextConfig):
     model_type = "clmlf"
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
         *ImageTextConfig.keys_to_ignore_at_inference,
+        "augmented_embeds",
         "label_contrastive_loss",
         "data_contrastive_loss",
     ]

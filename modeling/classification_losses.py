@@ -32,12 +32,12 @@ class ClassificationLoss(nn.Module):
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.plain = class_weights is None and focal_gamma == 0 and label_smoothing == 0
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """logits `(B, L)`, labels as in `classification_loss` -> scalar"""
+    def forward(self, logits: Tensor, labels: Tensor, num_posts: Tensor | None = None) -> Tensor:
+        """logits `(B, L)`, labels and `num_posts` as in `classification_loss` -> scalar"""
         if self.plain or not self.training:
-            return classification_loss(logits, labels, self.problem_type)
+            return classification_loss(logits, labels, self.problem_type, num_posts)
         balanced = binary_balanced_loss if self.several else balanced_classification_loss
-        return balanced(logits, labels, self.class_weights, self.focal_gamma, self.label_smoothing)
+        return balanced(logits, labels, self.class_weights, self.focal_gamma, self.label_smoothing, num_posts)
 
 
 def balanced_classification_loss(
@@ -46,6 +46,7 @@ def balanced_classification_loss(
     class_weights: Tensor | None = None,
     focal_gamma: float = 0.0,
     label_smoothing: float = 0.0,
+    num_posts: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy with weights of classes, focal loss and smoothed labels, each alone or together.
 
@@ -60,6 +61,7 @@ def balanced_classification_loss(
         class_weights: `(L,)`, `w`, >= 0; None for 1.
         focal_gamma: >= 0; 0 for no focus on hard posts.
         label_smoothing: `s`, in [0, 1).
+        num_posts: as in `classification_loss`.
 
     Returns: scalar, the mean over the posts that have a label; 0 with a gradient of 0 where none has. Other than in
         torch, the sum is not divided by the weights of the batch's labels: a post counts the same, whatever stands
@@ -72,7 +74,7 @@ def balanced_classification_loss(
     each = q * hardness(log_p, focal_gamma) * -log_p
     if class_weights is not None:
         each = each * class_weights.to(log_p.dtype)
-    return mean_of_known(each.sum(dim=-1), known)
+    return mean_of_known(each.sum(dim=-1), known, num_posts)
 
 
 def binary_balanced_loss(
@@ -81,6 +83,7 @@ def binary_balanced_loss(
     class_weights: Tensor | None = None,
     focal_gamma: float = 0.0,
     label_smoothing: float = 0.0,
+    num_posts: Tensor | None = None,
 ) -> Tensor:
     """The same for several labels a post: binary cross-entropy, each label for itself.
 
@@ -90,7 +93,7 @@ def binary_balanced_loss(
     Args:
         logits: `(B, L)`.
         labels: `(B, L)` of 0 and 1, a row that holds -100 having no label.
-        class_weights, focal_gamma, label_smoothing: see `balanced_classification_loss`.
+        class_weights, focal_gamma, label_smoothing, num_posts: see `balanced_classification_loss`.
 
     Returns: scalar, mean over the labels and over the posts that have them.
     """
@@ -101,7 +104,7 @@ def binary_balanced_loss(
     if class_weights is not None:
         there = there * class_weights.to(log_p.dtype)
     not_there = (1 - q) * hardness(log_not_p, focal_gamma) * -log_not_p
-    return mean_of_known((there + not_there).mean(dim=-1), known)
+    return mean_of_known((there + not_there).mean(dim=-1), known, num_posts)
 
 
 def in_full(logits: Tensor) -> Tensor:
@@ -116,9 +119,11 @@ def hardness(log_p: Tensor, gamma: float) -> Tensor:
     return (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny) ** gamma
 
 
-def mean_of_known(each: Tensor, known: Tensor) -> Tensor:
-    """The mean of `each (B,)` over the posts that are `known (B,)`; 0 where none is."""
-    return each.masked_fill(~known, 0.0).sum() / known.sum().clamp_min(1)
+def mean_of_known(each: Tensor, known: Tensor, num_posts: Tensor | None) -> Tensor:
+    """The sum of `each (B,)` over the posts that are `known (B,)`, over `num_posts` or, where that is None, their
+    number; 0 where none is."""
+    num_posts = known.sum() if num_posts is None else num_posts
+    return each.masked_fill(~known, 0.0).sum() / num_posts.clamp_min(1)
 
 
 __all__ = ["ClassificationLoss", "balanced_classification_loss", "binary_balanced_loss"]

@@ -3,41 +3,55 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 IGNORED_LABEL = -100
+ROWS_AT_ONCE = 1024  # of the similarity matrix of the contrastive loss
 
 
-def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None = None) -> Tensor:
+def count_labelled(labels: Tensor) -> Tensor:
+    """How many posts have a label: `(B,)` or `(B, L)`, as in `classification_loss` -> scalar"""
+    known = labels != IGNORED_LABEL
+    return (known if labels.ndim == 1 else known.all(dim=-1)).sum()
+
+
+def classification_loss(
+    logits: Tensor, labels: Tensor, problem_type: str | None = None, num_posts: Tensor | None = None
+) -> Tensor:
     """Cross-entropy for one label a post, binary cross-entropy for several.
 
     Args:
         logits: `(B, L)`.
         labels: `(B,)` class indices, -100 for none; or `(B, L)` of 0 and 1 when `problem_type` is
             "multi_label_classification", a row that holds -100 having no label.
+        num_posts: what the sum is divided by, where these posts are part of a larger batch: the posts of all of it
+            that have a label. None for those of `labels`.
 
     Returns: scalar, the mean over the posts that have a label; 0 with a gradient of 0 where none has.
     """
+    num_posts = (count_labelled(labels) if num_posts is None else num_posts).clamp_min(1)
     if problem_type == "multi_label_classification":
         known = (labels != IGNORED_LABEL).all(dim=-1)  # (B,)
         targets = labels.to(logits.dtype).masked_fill(~known[:, None], 0.0)
         each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=-1)  # (B,)
-        return (each * known).sum() / known.sum().clamp_min(1)
+        return (each * known).sum() / num_posts
 
-    known = labels != IGNORED_LABEL  # (B,)
-    return F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="sum") / known.sum().clamp_min(1)
+    return F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="sum") / num_posts
 
 
-def answer_loss(logits: Tensor, answer_scores: Tensor) -> Tensor:
+def answer_loss(logits: Tensor, answer_scores: Tensor, num_posts: Tensor | None = None) -> Tensor:
     """Binary cross-entropy against soft answer scores, summed over the answers (visual question answering).
 
     Args:
         logits: `(B, L)`, one a candidate answer.
         answer_scores: `(B, L)` in [0, 1], how many of the annotators gave the answer.
+        num_posts: as in `classification_loss`; every post counts.
 
     Returns: scalar, mean over posts of the sum over answers.
     """
     targets = answer_scores.to(logits.dtype)
-    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(dim=-1).mean()
+    each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(dim=-1)  # (B,)
+    return each.mean() if num_posts is None else each.sum() / num_posts
 
 
 def modality_agnostic_contrastive_loss(
@@ -66,25 +80,45 @@ def modality_agnostic_contrastive_loss(
     # Sums of exponentials need float32, also where autocast would run the product in half precision.
     with torch.autocast(views.device.type, enabled=False):
         views = F.normalize(views.to(torch.promote_types(views.dtype, torch.float32)), dim=-1)
-        similarity = views @ views.T / temperature  # (N, N)
-
-    known = labels != IGNORED_LABEL  # (N,)
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    pair = known[:, None] & known[None, :] & ~itself  # (N, N)
-    positive = pair & (labels[:, None] == labels[None, :])  # (N, N)
+        if len(views) <= ROWS_AT_ONCE:
+            sums = _log_sums(views, labels, 0, len(views), temperature)
+        else:
+            # Each block is computed again in the backward pass: memory grows with N, not with its square.
+            options = {"use_reentrant": False, "preserve_rng_state": False}
+            starts = range(0, len(views), ROWS_AT_ONCE)
+            blocks = [checkpoint(_log_sums, views, labels, i, ROWS_AT_ONCE, temperature, **options) for i in starts]
+            sums = tuple(torch.cat(parts) for parts in zip(*blocks, strict=True))
+    positives, pairs, any_positive, any_pair = sums  # each (N,)
     if form == "ratio":
-        return _minus_log_share(similarity.flatten(), positive.flatten(), pair.flatten())
-    each = _minus_log_share(similarity, positive, pair)  # (N,)
-    return each.sum() / positive.any(dim=-1).sum().clamp_min(1)
+        # Where no row has a positive all of them are let in, so that no -inf reaches the gradient.
+        none = ~any_positive.any()
+        total = pairs.masked_fill(~(any_pair | none), -torch.inf).logsumexp(dim=0)
+        share = positives.masked_fill(~(any_positive | none), -torch.inf).logsumexp(dim=0)
+        return torch.where(none, 0.0, total - share)
+    each = torch.where(any_positive, pairs - positives, 0.0)
+    return each.sum() / any_positive.sum().clamp_min(1)
 
 
-def _minus_log_share(similarity: Tensor, positive: Tensor, pair: Tensor) -> Tensor:
-    """`-log(sum exp over positive / sum exp over pair)` along the last axis, 0 where nothing is positive."""
-    any_positive = positive.any(dim=-1, keepdim=True)
-    # A row without positives is given all its entries, so that no -inf reaches the gradient.
-    numerator = similarity.masked_fill(~(positive | ~any_positive), -torch.inf).logsumexp(dim=-1)
-    denominator = similarity.masked_fill(~(pair | ~any_positive), -torch.inf).logsumexp(dim=-1)
-    return torch.where(any_positive.squeeze(-1), denominator - numerator, 0.0)
+def _log_sums(views: Tensor, labels: Tensor, first: int, count: int, temperature: float) -> tuple[Tensor, ...]:
+    """Of `count` rows (n) from `first` on: the logarithms of the sums of `C_ij` over their positives and over all
+    their pairs, and whether they have any of either, each `(n,)`. A sum over nothing is one over all entries."""
+    rows = torch.arange(len(labels), device=labels.device)[first : first + count, None]  # (n, 1)
+    known = labels != IGNORED_LABEL  # (N,)
+    similarity = views[first : first + count] @ views.T / temperature  # (n, N)
+    pair = known[rows] & known & (rows != torch.arange(len(labels), device=labels.device))  # (n, N)
+    positive = pair & (labels[rows] == labels)
+    sums = []
+    for mask in (positive, pair):
+        # A row without entries is given all, so that no -inf reaches the gradient.
+        empty = ~mask.any(dim=-1, keepdim=True)
+        sums.append(similarity.masked_fill(~(mask | empty), -torch.inf).logsumexp(dim=-1))
+    return *sums, positive.any(dim=-1), pair.any(dim=-1)
 
 
-__all__ = ["IGNORED_LABEL", "answer_loss", "classification_loss", "modality_agnostic_contrastive_loss"]
+__all__ = [
+    "IGNORED_LABEL",
+    "answer_loss",
+    "classification_loss",
+    "count_labelled",
+    "modality_agnostic_contrastive_loss",
+]

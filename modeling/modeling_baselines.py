@@ -5,6 +5,7 @@ from torch import Tensor
 from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_baselines import BaselineConfig
+from duosent.modeling.batch_loss import BatchLoss
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers, vision_width
@@ -12,7 +13,7 @@ from duosent.modeling.outputs import BaselineOutput
 from duosent.modeling.pooling import masked_mean
 
 
-class BaselineForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
+class BaselineForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedModel):
     """Pool each tower that the config has, join the features, classify.
 
     Words are the mean of their tokens; a picture is its [CLS], or the mean of the cells of a tower without one. A side
@@ -74,11 +75,10 @@ class BaselineForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
 
         features = [embeds for embeds in (text_embeds, image_embeds) if embeds is not None]
         logits = self.classifier(torch.cat(features, dim=-1))  # (B, L)
-        loss = None if labels is None else self.classification_loss(logits, labels)
+        losses = {} if labels is None else self.losses(logits, labels)
         return BaselineOutput(
-            loss=loss,
+            **losses,
             logits=logits,
-            classification_loss=loss,
             text_embeds=text_embeds,
             image_embeds=image_embeds,
         )

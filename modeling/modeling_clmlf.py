@@ -11,10 +11,11 @@ from transformers.activations import ACT2FN
 from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_clmlf import ClmlfConfig
+from duosent.modeling.batch_loss import BatchLoss
+from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
 from duosent.modeling.contrastive_tasks import data_based_contrastive_loss, label_based_contrastive_loss
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
-from duosent.modeling.losses import classification_loss
 from duosent.modeling.modeling_mdse import AttentionBlock, label_set_index
 from duosent.modeling.outputs import ClmlfOutput
 
@@ -47,7 +48,7 @@ def run_layers(layers: nn.ModuleList, tokens: Tensor, mask: Tensor) -> Tensor:
     return tokens
 
 
-class ClmlfForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
+class ClmlfForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedModel):
     """Multi-layer fusion with its classifier and its losses, `L_SC + lambda_lbcl L_LBCL + lambda_dbcl L_DBCL`.
 
     The augmented self of a training post is the same post in a second pass, under other dropout (Gao et al., SimCSE,
@@ -67,6 +68,7 @@ class ClmlfForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
         self.fusion_layers = self_attention_layers(config, config.num_fusion_layers)
         self.pooling = AttentionPooling(config)
         self.classifier = Classifier(config.hidden_size, config)
+        self.classification_loss = ClassificationLoss(config.problem_type)
         self.post_init()
 
     @can_return_tuple
@@ -94,29 +96,49 @@ class ClmlfForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
         """
         post = (input_ids, attention_mask, pixel_values, token_type_ids, text_present, image_present)
         fused_embeds = self.fuse(*post)  # R, (B, D)
-        logits = self.classifier(fused_embeds)  # (B, L)
+        output = ClmlfOutput(logits=self.classifier(fused_embeds), fused_embeds=fused_embeds)
+        if self.training and self.config.data_contrastive_weight:
+            output.augmented_embeds = self.fuse(*post)
         if labels is None:
-            return ClmlfOutput(logits=logits, fused_embeds=fused_embeds)
+            return output
+        predictions, targets = self.loss_inputs(output, labels)
+        return ClmlfOutput(**self.losses(**predictions, **targets), **output)
 
-        config = self.config
-        loss = post_loss = classification_loss(logits, labels, config.problem_type)
-        label_loss = data_loss = None
+    @property
+    def compares_posts(self) -> bool:
+        return bool(self.config.label_contrastive_weight or self.config.data_contrastive_weight)
+
+    def loss_inputs(
+        self, output: ClmlfOutput, labels: Tensor, **inputs
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """See `BatchLoss.loss_inputs`. Where posts are compared also their features, `(B, D)`."""
+        predictions, targets = {"logits": output.logits}, {"labels": labels}
+        if self.compares_posts:
+            predictions["features"] = output.fused_embeds
+        if self.config.data_contrastive_weight:
+            seen_again = output.augmented_embeds
+            predictions["augmented"] = output.fused_embeds if seen_again is None else seen_again
+        return predictions, targets
+
+    def losses(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        features: Tensor | None = None,
+        augmented: Tensor | None = None,
+        num_posts: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """`L_SC + lambda_lbcl L_LBCL + lambda_dbcl L_DBCL`."""
+        terms, config = super().losses(logits, labels, num_posts), self.config
         groups = label_set_index(labels) if labels.ndim == 2 else labels  # (B,)
+        temperature = config.contrastive_temperature
         if config.label_contrastive_weight:
-            label_loss = label_based_contrastive_loss(fused_embeds, groups, config.contrastive_temperature)
-            loss = loss + config.label_contrastive_weight * label_loss
+            loss = label_based_contrastive_loss(features, groups, temperature)
+            terms |= {"label_contrastive_loss": loss, "loss": terms["loss"] + config.label_contrastive_weight * loss}
         if config.data_contrastive_weight:
-            augmented = self.fuse(*post) if self.training else fused_embeds
-            data_loss = data_based_contrastive_loss(fused_embeds, augmented, groups, config.contrastive_temperature)
-            loss = loss + config.data_contrastive_weight * data_loss
-        return ClmlfOutput(
-            loss=loss,
-            logits=logits,
-            classification_loss=post_loss,
-            label_contrastive_loss=label_loss,
-            data_contrastive_loss=data_loss,
-            fused_embeds=fused_embeds,
-        )
+            loss = data_based_contrastive_loss(features, augmented, groups, temperature)
+            terms |= {"data_contrastive_loss": loss, "loss": terms["loss"] + config.data_contrastive_weight * loss}
+        return terms
 
     def fuse(self, *post) -> Tensor:
         """Multi-layer fusion. Args as for `encode_pair`; returns the pooled feature `R (B, D)`."""

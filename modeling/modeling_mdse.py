@@ -13,6 +13,7 @@ from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_mdse import MdseConfig
 from duosent.modeling.attention import FeedForward, MultiHeadAttention
+from duosent.modeling.batch_loss import BatchLoss
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
@@ -216,7 +217,7 @@ class MdseModel(TwoTowers, MdsePreTrainedModel):
         )
 
 
-class MdseForImageTextClassification(MdsePreTrainedModel):
+class MdseForImageTextClassification(BatchLoss, MdsePreTrainedModel):
     """MDSE with its classifier (9) and its loss, `L_SC + contrastive_weight * L_MACL`."""
 
     def __init__(self, config: MdseConfig):
@@ -251,37 +252,65 @@ class MdseForImageTextClassification(MdsePreTrainedModel):
             input_ids, attention_mask, pixel_values, token_type_ids, text_present, image_present, **kwargs
         )
         logits = self.classifier(features.fused_embeds)  # (9), (B, L)
+        output = MdseOutput(logits=logits, **features)
         if labels is None:
-            return MdseOutput(logits=logits, **features)
-
-        post_loss = self.classification_loss(logits, labels)
-        if self.config.contrastive_weight == 0:
-            return MdseOutput(loss=post_loss, logits=logits, classification_loss=post_loss, **features)
-
-        labels_of_views = {
-            "image": view_labels(image_labels, labels, presence(pixel_values, image_present, labels)),
-            "text": view_labels(text_labels, labels, presence(input_ids, text_present, labels)),
-            "fused": labels,
-        }
-        contrastive_loss = self._contrastive_loss(features, labels_of_views)
-        return MdseOutput(
-            loss=post_loss + self.config.contrastive_weight * contrastive_loss,
-            logits=logits,
-            classification_loss=post_loss,
-            contrastive_loss=contrastive_loss,
-            **features,
+            return output
+        predictions, targets = self.loss_inputs(
+            output, labels, text_labels, image_labels, input_ids, pixel_values, text_present, image_present
         )
+        return MdseOutput(**self.losses(**predictions, **targets), logits=logits, **features)
 
-    def _contrastive_loss(self, features: MdseModelOutput, labels_of_views: dict[str, Tensor]) -> Tensor:
-        """(10), (11) over the rows of all `contrastive_views`, `[f_v; f_z; f]`."""
-        views = torch.cat([features[f"{view}_embeds"] for view in self.config.contrastive_views])  # (3B, D)
-        labels = torch.cat([labels_of_views[view] for view in self.config.contrastive_views])  # (3B,) or (3B, L)
-        return modality_agnostic_contrastive_loss(
-            views,
+    @property
+    def compares_posts(self) -> bool:
+        return self.config.contrastive_weight != 0
+
+    def loss_inputs(
+        self,
+        output: MdseOutput,
+        labels: Tensor,
+        text_labels: Tensor | None = None,
+        image_labels: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        text_present: Tensor | None = None,
+        image_present: Tensor | None = None,
+        **inputs,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """See `BatchLoss.loss_inputs`. With a contrastive loss also the `V` contrastive views of each post,
+        `views (B, V, D)`, and `labels_of_views`, `(B, V)` or `(B, V, L)`."""
+        predictions, targets = {"logits": output.logits}, {"labels": labels}
+        if self.compares_posts:
+            labels_of_views = {
+                "image": view_labels(image_labels, labels, presence(pixel_values, image_present, labels)),
+                "text": view_labels(text_labels, labels, presence(input_ids, text_present, labels)),
+                "fused": labels,
+            }
+            views = self.config.contrastive_views
+            predictions["views"] = torch.stack([output[f"{view}_embeds"] for view in views], dim=1)
+            targets["labels_of_views"] = torch.stack([labels_of_views[view] for view in views], dim=1)
+        return predictions, targets
+
+    def losses(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        views: Tensor | None = None,
+        labels_of_views: Tensor | None = None,
+        num_posts: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """`L_SC + contrastive_weight * L_MACL`, the latter by (10), (11) over the rows of all views."""
+        terms = super().losses(logits, labels, num_posts)
+        if views is None:
+            return terms
+        labels = labels_of_views.transpose(0, 1).flatten(0, 1)  # (V B,) or (V B, L)
+        terms["contrastive_loss"] = modality_agnostic_contrastive_loss(
+            views.transpose(0, 1).flatten(0, 1),  # (V B, D)
             label_set_index(labels) if labels.ndim == 2 else labels,
             temperature=self.config.contrastive_temperature,
             form=self.config.contrastive_form,
         )
+        terms["loss"] = terms["loss"] + self.config.contrastive_weight * terms["contrastive_loss"]
+        return terms
 
 
 def presence(side: Tensor | None, present: Tensor | None, labels: Tensor) -> Tensor:

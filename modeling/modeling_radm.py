@@ -13,6 +13,7 @@ from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_radm import RadmConfig
 from duosent.modeling.attention import FeedForward
+from duosent.modeling.batch_loss import BatchLoss
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
 from duosent.modeling.losses import answer_loss
@@ -200,7 +201,7 @@ def join(text: Tensor, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return joined, joined[:, : text.shape[1]], joined[:, text.shape[1] :]
 
 
-class RadmForImageTextClassification(RadmPreTrainedModel):
+class RadmForImageTextClassification(BatchLoss, RadmPreTrainedModel):
     """RADM with its classifier: both [CLS] side by side -> dropout -> `L`."""
 
     def __init__(self, config: RadmConfig):
@@ -232,11 +233,11 @@ class RadmForImageTextClassification(RadmPreTrainedModel):
             input_ids, attention_mask, pixel_values, token_type_ids, text_present, image_present, **kwargs
         )
         logits = self.classifier(self.dropout(features.fused_embeds))  # (B, L)
-        loss = None if labels is None else self.classification_loss(logits, labels)
-        return radm_output(loss, logits, features)
+        losses = {} if labels is None else self.losses(logits, labels)
+        return radm_output(losses, logits, features)
 
 
-class RadmForVisualQuestionAnswering(RadmPreTrainedModel):
+class RadmForVisualQuestionAnswering(BatchLoss, RadmPreTrainedModel):
     """RADM that answers a question about a picture: pre-training on VQA v2, `L` candidate answers (3,129).
 
     `RadmForImageTextClassification.from_pretrained(folder, num_labels=3, ignore_mismatched_sizes=True)` takes all of
@@ -272,15 +273,22 @@ class RadmForVisualQuestionAnswering(RadmPreTrainedModel):
             input_ids, attention_mask, pixel_values, token_type_ids, text_present, image_present, **kwargs
         )
         logits = self.classifier(self.dropout(features.fused_embeds))  # (B, L)
-        loss = None if labels is None else answer_loss(logits, labels)
-        return radm_output(loss, logits, features)
+        losses = {} if labels is None else self.losses(logits, labels)
+        return radm_output(losses, logits, features)
+
+    def losses(self, logits: Tensor, labels: Tensor, num_posts: Tensor | None = None) -> dict[str, Tensor]:
+        loss = answer_loss(logits, labels, num_posts)
+        return {"loss": loss, "classification_loss": loss}
+
+    def count_posts(self, labels: Tensor) -> Tensor:
+        """All: a question without a known answer has scores of 0."""
+        return torch.tensor(len(labels), device=labels.device)
 
 
-def radm_output(loss: Tensor | None, logits: Tensor, features: RadmModelOutput) -> RadmOutput:
+def radm_output(losses: dict[str, Tensor], logits: Tensor, features: RadmModelOutput) -> RadmOutput:
     return RadmOutput(
-        loss=loss,
+        **losses,
         logits=logits,
-        classification_loss=loss,
         text_embeds=features.text_embeds,
         image_embeds=features.image_embeds,
         fused_embeds=features.fused_embeds,

@@ -10,9 +10,10 @@ from transformers.activations import ACT2FN
 from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_tfn import TfnConfig
+from duosent.modeling.batch_loss import BatchLoss
+from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers, vision_width
-from duosent.modeling.losses import classification_loss
 from duosent.modeling.outputs import BaselineOutput
 from duosent.modeling.pooling import masked_mean
 
@@ -57,7 +58,7 @@ def with_one(feature: Tensor) -> Tensor:
     return torch.cat([feature, feature.new_ones(len(feature), 1)], dim=-1)
 
 
-class TfnForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
+class TfnForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedModel):
     """Pool both towers, give each side its network, fuse, classify.
 
     Words are the mean of their tokens; a picture is its [CLS], or the mean of the cells of a tower without one.
@@ -75,6 +76,7 @@ class TfnForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
         self.fusion = self.fusion_class(config)
         self.activation = ACT2FN[config.hidden_act]
         self.classifier = Classifier(config.hidden_size, config)
+        self.classification_loss = ClassificationLoss(config.problem_type)
         self.post_init()
 
     @can_return_tuple
@@ -114,11 +116,10 @@ class TfnForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
 
         fused_embeds = self.activation(self.fusion(text_embeds, image_embeds))  # (B, D)
         logits = self.classifier(fused_embeds)  # (B, L)
-        loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
+        losses = {} if labels is None else self.losses(logits, labels)
         return BaselineOutput(
-            loss=loss,
+            **losses,
             logits=logits,
-            classification_loss=loss,
             text_embeds=text_embeds,
             image_embeds=image_embeds,
             fused_embeds=fused_embeds,

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_tombert import TombertConfig
+from duosent.modeling.batch_loss import BatchLoss
+from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TokenProjection, TwoTowers
-from duosent.modeling.losses import classification_loss
 from duosent.modeling.modeling_mdse import AttentionBlock
 from duosent.modeling.outputs import BaselineOutput
 
@@ -37,7 +38,7 @@ def second_segment(input_ids: Tensor, mask: Tensor, separator: int) -> Tensor:
     return mask & (runs > 0) & ~(separators & (runs == 1))
 
 
-class TombertForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
+class TombertForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedModel):
     """Target-sensitive words and picture, their multimodal encoder and a classifier.
 
     A post without a target asks the picture with one learned token; its words are read as one segment.
@@ -65,6 +66,7 @@ class TombertForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
         self.multimodal_layers = nn.ModuleList(AttentionBlock(config) for _ in range(config.num_multimodal_layers))
         self.pooled = POOLED[config.pooling]
         self.classifier = Classifier((self.pooled.stop - self.pooled.start) * config.hidden_size, config)
+        self.classification_loss = ClassificationLoss(config.problem_type)
         self.post_init()
 
     @can_return_tuple
@@ -108,10 +110,8 @@ class TombertForImageTextClassification(TwoTowers, ImageTextPreTrainedModel):
             tokens, _ = layer(tokens, tokens, mask)
         fused_embeds = tokens[:, self.pooled].flatten(1)  # (B, D), both (B, 2D)
         logits = self.classifier(fused_embeds)  # (B, L)
-        loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
-        return BaselineOutput(
-            loss=loss, logits=logits, classification_loss=loss, image_embeds=answer, fused_embeds=fused_embeds
-        )
+        losses = {} if labels is None else self.losses(logits, labels)
+        return BaselineOutput(**losses, logits=logits, image_embeds=answer, fused_embeds=fused_embeds)
 
     def encode_target(self, input_ids, attention_mask=None, token_type_ids=None, text_present=None) -> Tensor:
         """The target's own encoding, `[CLS] target [SEP]` through the text tower, at fusion width.

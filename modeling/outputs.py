@@ -152,6 +152,7 @@ class ClmlfOutput(ModelOutput):
         classification_loss: scalar.
         label_contrastive_loss, data_contrastive_loss: scalars, unweighted; None where their weight is 0.
         fused_embeds: `(B, D)`, the pooled feature of both sides.
+        augmented_embeds: `(B, D)`, the same of the second pass; only in training, and None where its weight is 0.
     """
 
     loss: FloatTensor | None = None
@@ -160,6 +161,7 @@ class ClmlfOutput(ModelOutput):
     label_contrastive_loss: FloatTensor | None = None
     data_contrastive_loss: FloatTensor | None = None
     fused_embeds: FloatTensor | None = None
+    augmented_embeds: FloatTensor | None = None
 
 
 __all__ = [

@@ -76,6 +76,13 @@ class ImageTextTrainingArguments(TrainingArguments):
     logging_nan_inf_filter: bool = field(
         default=False, metadata={"help": "Leave losses that are NaN or infinite out of the log."}
     )
+    contrastive_chunk_size: int | None = field(
+        default=None,
+        metadata={
+            "help": "Posts of a batch that pass the model at a time; the loss is still that of the whole batch, and "
+            "memory that of a chunk. A contrastive loss then takes two forwards a post. >= 1, None for all at once."
+        },
+    )
     shuffle_buffer_size: int = field(
         default=1000, metadata={"help": "Of a streamed training part, posts among which the next one is drawn; >= 1."}
     )
@@ -155,6 +162,13 @@ class ImageTextTrainingArguments(TrainingArguments):
                 self.ddp_find_unused_parameters = True  # a tower that is held still has no gradient to wait for
         if self.early_stopping_patience is not None and self.early_stopping_patience < 1:
             raise ValueError(f"early_stopping_patience must be >= 1 or None, got {self.early_stopping_patience}.")
+        if self.contrastive_chunk_size is not None and self.contrastive_chunk_size < 1:
+            raise ValueError(f"contrastive_chunk_size must be >= 1 or None, got {self.contrastive_chunk_size}.")
+        if self.contrastive_chunk_size is not None and self.deepspeed is not None:
+            raise ValueError(
+                f"contrastive_chunk_size must be None with deepspeed, which takes a step after every backward pass, "
+                f"got {self.contrastive_chunk_size}."
+            )
         if self.shuffle_buffer_size < 1:
             raise ValueError(f"shuffle_buffer_size must be >= 1, got {self.shuffle_buffer_size}.")
         for name, largest in AUGMENTATIONS.items():

@@ -1,7 +1,9 @@
 """The Trainer of transformers, with every loss term in the log and a learning rate for each tower."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -21,6 +23,9 @@ from duosent.training.layer_depths import depths_below_top
 from duosent.training.metrics import compute_metrics_for
 from duosent.training.sides import check_reads_both
 from duosent.training.stages import TowerStages
+from duosent.training.whole_batch import CachedBatch, SummedBatch, chunks_of
+
+logger = logging.getLogger(__name__)
 
 ARGUMENTS_FILE = "arguments.json"
 TOWERS = {"text_model": "text_learning_rate", "vision_model": "image_learning_rate"}
@@ -49,6 +54,9 @@ class ImageTextTrainer(Trainer):
       the mean over the posts with the prefix in front (`eval_classification_loss`).
     - Text tower, image tower and the rest have learning rates of their own, which may fall from layer to layer of a
       tower; towers may be held still in the first epochs.
+    - The loss of a step is that of all its posts as one batch, whatever `gradient_accumulation_steps`, the number of
+      processes and `contrastive_chunk_size`; see `duosent.training.whole_batch`. A batch norm in training mode alone
+      sees no further than its own part, which a warning says.
     - With `augment` the posts of `train_dataset`, and no others, are augmented; see `AugmentingCollator`.
     - With `modality_dropout` some of them lose a side; see `ModalityDropout`.
     - `class_weights`, `focal_gamma` and `label_smoothing_factor` act on the classification term alone, in training
@@ -89,8 +97,10 @@ class ImageTextTrainer(Trainer):
             self._sampler = balanced_sampler(args, self.model.config.problem_type, train_dataset)
             # Accelerate does not reach it in the epoch that several processes resume.
             self.add_callback(EpochTeller(self._sampler))
+        self._whole_batch: SummedBatch | CachedBatch | None = None
+        self._check_whole_batch()
         self._term_sums: dict[str, Tensor] = {}
-        self._steps_summed = 0.0
+        self._steps_summed = 0
         self._evaluated_terms: dict[str, list[Tensor]] = defaultdict(list)
 
     def _dropping_sides(self, collator) -> ModalityDropout:
@@ -117,21 +127,87 @@ class ImageTextTrainer(Trainer):
     def _get_train_sampler(self, train_dataset=None):
         return super()._get_train_sampler(train_dataset) if self._sampler is None else self._sampler
 
+    # The whole batch
+
+    @property
+    def _chunk_size(self) -> int | None:
+        """Posts that pass the towers at a time; None for a whole batch of this process."""
+        size = self.args.contrastive_chunk_size
+        return None if size is None or size >= self._train_batch_size else size
+
+    def _check_whole_batch(self) -> None:
+        """Say what cannot be held, before anything is trained."""
+        head = self.accelerator.unwrap_model(self.model)
+        if self.args.contrastive_chunk_size is not None and not hasattr(head, "loss_inputs"):
+            raise ValueError(
+                f"contrastive_chunk_size must be None with {type(head).__name__}, which does not say what its loss is "
+                f"computed from, got {self.args.contrastive_chunk_size}."
+            )
+        in_parts = self.args.world_size > 1 or self.args.gradient_accumulation_steps > 1 or self._chunk_size
+        if self.train_dataset is None or not in_parts:
+            return
+        training = head.training
+        head.train()  # a frozen tower stays in evaluation mode
+        norms = [module for module in head.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        if any(norm.training for norm in norms):
+            logger.warning(
+                "A batch norm in training mode (freeze_batch_norm is False) sees the posts of its own process, "
+                "micro-batch or chunk alone: the loss will not be exactly that of the whole batch."
+            )
+        head.train(training)
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """The micro-batches of a step. They all are known here: the one place to see them as one batch."""
+        batches, num_items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._whole_batch = self._joined(batches)
+        self.loss_is_scaled_for_ga = None if self._whole_batch is None else True
+        self._steps_summed += len(batches) > 0
+        return batches, num_items
+
+    def _joined(self, batches: list[dict]) -> SummedBatch | CachedBatch | None:
+        """None where a single forward has the whole batch, or the loss is none of this package's."""
+        head = self.accelerator.unwrap_model(self.model_wrapped)
+        one_pass = len(batches) == 1 and self._chunk_size is None
+        alone = one_pass and self.args.world_size == 1 and self.args.n_gpu <= 1
+        if not batches or alone or self.compute_loss_func is not None or not hasattr(head, "loss_inputs"):
+            return None
+        chunks = [chunk for batch in batches for chunk in chunks_of(batch, self._chunk_size)]
+        if head.compares_posts:
+            return CachedBatch(chunks, head, self.accelerator, one_pass, self._prepare_inputs)
+        return SummedBatch(chunks, head, self.accelerator)
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        if self._whole_batch is None:
+            return super().training_step(model, inputs, num_items_in_batch)
+        chunks = chunks_of(inputs, self._chunk_size)
+        loss = 0.0
+        for number, chunk in enumerate(chunks, start=1):
+            # Processes meet after the last chunk (of the last micro-batch, which is Trainer's to see to).
+            with nullcontext() if number == len(chunks) else self.accelerator.no_sync(model):
+                loss = loss + super().training_step(model, chunk, num_items_in_batch)
+        return loss
+
     # Loss terms
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if model.training and self._whole_batch is not None:
+            terms = self._whole_batch.terms(model, inputs)
+            self._add_terms(terms, 1)
+            return terms["loss"]
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-        for name, term in loss_terms(outputs).items():
-            term = term.detach().float().mean()  # one value from each GPU under DataParallel
-            if model.training:
-                share = term / self.current_gradient_accumulation_steps
-                self._term_sums[name] = self._term_sums[name] + share if name in self._term_sums else share
-            else:
-                # As Trainer does with the loss: a value per post, so that a short last batch counts for what it holds.
-                self._evaluated_terms[name].append(self.gather_function(term.repeat(len(outputs["logits"]))))
         if model.training:
-            self._steps_summed += 1 / self.current_gradient_accumulation_steps
+            self._add_terms(outputs, self.current_gradient_accumulation_steps)
+        else:
+            for name, term in loss_terms(outputs).items():
+                # As Trainer does with the loss: a value per post, so that a short last batch counts for what it holds.
+                mean = term.detach().float().mean()  # one value from each GPU under DataParallel
+                self._evaluated_terms[name].append(self.gather_function(mean.repeat(len(outputs["logits"]))))
         return (loss, outputs) if return_outputs else loss
+
+    def _add_terms(self, outputs, parts: int) -> None:
+        for name, term in loss_terms(outputs).items():
+            share = term.detach().float().mean() / parts
+            self._term_sums[name] = self._term_sums[name] + share if name in self._term_sums else share
 
     def log(self, logs, start_time=None):
         if "loss" in logs and self._term_sums:
@@ -140,7 +216,7 @@ class ImageTextTrainer(Trainer):
             sums = nested_gather(torch.stack([self._term_sums[name] for name in names])[None], self.args.parallel_mode)
             for name, total in zip(names, sums.mean(dim=0).tolist(), strict=True):
                 logs[name] = total / self._steps_summed
-            self._term_sums, self._steps_summed = {}, 0.0
+            self._term_sums, self._steps_summed = {}, 0
         super().log(logs, start_time)
 
     def evaluation_loop(self, dataloader, description, *args, metric_key_prefix="eval", **kwargs):

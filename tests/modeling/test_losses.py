@@ -1,6 +1,7 @@
 """Losses against plain loops and cases worked by hand."""
 
 import math
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -8,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from duosent.modeling.losses import answer_loss, classification_loss, modality_agnostic_contrastive_loss
+from duosent.modeling import losses
+from duosent.modeling.losses import (
+    answer_loss,
+    classification_loss,
+    count_labelled,
+    modality_agnostic_contrastive_loss,
+)
 
 
 def cosine(a, b):
@@ -44,10 +51,11 @@ LABELS = st.lists(st.sampled_from([-100, 0, 1, 2]), min_size=9, max_size=9).map(
 FORMS = st.sampled_from(["anchor", "ratio"])
 
 
-@given(labels=LABELS, form=FORMS, temperature=st.sampled_from([0.05, 0.07, 0.5, 2.0]))
-def test_contrastive_loss_equals_the_loop(labels, form, temperature):
+@given(labels=LABELS, form=FORMS, temperature=st.sampled_from([0.05, 0.07, 0.5, 2.0]), rows=st.integers(1, 9))
+def test_contrastive_loss_equals_the_loop(labels, form, temperature, rows):
     expected = torch.tensor(loop(VIEWS, labels, temperature, form), dtype=torch.double)
-    assert_close(modality_agnostic_contrastive_loss(VIEWS, labels, temperature, form), expected)
+    with patch.object(losses, "ROWS_AT_ONCE", rows):
+        assert_close(modality_agnostic_contrastive_loss(VIEWS, labels, temperature, form), expected)
 
 
 def test_contrastive_loss_of_three_views_by_hand():
@@ -70,9 +78,11 @@ def test_contrastive_loss_sees_neither_order_nor_length_of_views(order, labels, 
     assert_close(modality_agnostic_contrastive_loss((VIEWS * lengths)[order], labels[order], 0.07, form), loss)
 
 
+@pytest.mark.parametrize("rows", [4, 1])
 @pytest.mark.parametrize("form", ["anchor", "ratio"])
 @pytest.mark.parametrize("labels", [[0, 1, 2, 3], [-100] * 4, [0, -100, 1, -100], [5, -100, -100, -100]])
-def test_no_positive_pair_gives_zero_and_a_zero_gradient(labels, form):
+def test_no_positive_pair_gives_zero_and_a_zero_gradient(labels, form, rows, monkeypatch):
+    monkeypatch.setattr(losses, "ROWS_AT_ONCE", rows)
     views = VIEWS[:4].clone().requires_grad_()
     loss = modality_agnostic_contrastive_loss(views, torch.tensor(labels), form=form)
     loss.backward()
@@ -80,8 +90,10 @@ def test_no_positive_pair_gives_zero_and_a_zero_gradient(labels, form):
     assert (views.grad == 0).all()
 
 
+@pytest.mark.parametrize("rows", [9, 4])
 @pytest.mark.parametrize("form", ["anchor", "ratio"])
-def test_gradient_of_the_contrastive_loss(form):
+def test_gradient_of_the_contrastive_loss(form, rows, monkeypatch):
+    monkeypatch.setattr(losses, "ROWS_AT_ONCE", rows)
     views = VIEWS.clone().requires_grad_()
     labels = torch.tensor([0, 1, 0, 1, 2, 0, -100, 1, 0])
     assert torch.autograd.gradcheck(lambda v: modality_agnostic_contrastive_loss(v, labels, 0.3, form), views)
@@ -120,3 +132,20 @@ def test_answer_loss_sums_over_answers_and_averages_over_posts():
         p = 1 / (1 + math.exp(-x))
         total -= y * math.log(p) + (1 - y) * math.log(1 - p)
     assert_close(answer_loss(logits, scores), torch.tensor(total / 2, dtype=torch.double))
+
+
+@given(data=st.data(), several=st.booleans(), cut=st.integers(0, 9))
+def test_two_parts_of_a_batch_add_up_to_it(data, several, cut):
+    """Each divided by the posts of both; a part may be empty, or without a label."""
+    logits = VIEWS[:, :3]
+    labels = data.draw(LABELS)
+    if several:
+        labels = torch.stack([labels.clamp_max(1), *torch.randint(0, 2, (2, 9))], dim=1)
+    kind = "multi_label_classification" if several else None
+    known = sum(1 for row in labels.reshape(9, -1).tolist() if -100 not in row)
+    assert count_labelled(labels) == known
+    parts = [classification_loss(logits[i], labels[i], kind, torch.tensor(known)) for i in (slice(cut), slice(cut, 9))]
+    assert_close(sum(parts), classification_loss(logits, labels, kind))
+    scores = VIEWS[:, 3:].sigmoid()
+    parts = [answer_loss(logits[i, :2], scores[i], torch.tensor(9)) for i in (slice(cut), slice(cut, 9))]
+    assert_close(sum(parts), answer_loss(logits[:, :2], scores))

@@ -45,32 +45,19 @@ def declining():
     return lambda prediction: {"macro_f1": float(next(values))}
 
 
-@pytest.mark.parametrize("accumulation", [1, 3])
-def test_logged_terms_are_the_means_since_the_last_log(tiny_mdse, trainer_of, accumulation):
-    # Batches an epoch: four. With three to a step the steps hold 3, 1, 3, 1 of them.
+def test_logged_terms_are_the_means_since_the_last_log(tiny_mdse, trainer_of):
     model = tiny_mdse()
     seen = []
     model.register_forward_hook(
         lambda module, inputs, output: seen.append({name: output[name].item() for name in TERMS})
     )
-    trainer = trainer_of(
-        model,
-        gradient_accumulation_steps=accumulation,
-        logging_steps=2,
-        eval_strategy="no",
-        save_strategy="no",
-        load_best_model_at_end=False,
-    )
+    trainer = trainer_of(model, logging_steps=2, eval_strategy="no", save_strategy="no", load_best_model_at_end=False)
     trainer.train()
-    sizes = [1] * 8 if accumulation == 1 else [3, 1, 3, 1]
-    batches = iter(seen)
-    steps = [[next(batches) for _ in range(size)] for size in sizes]
     logs = [log for log in trainer.state.log_history if "loss" in log]
-    assert len(logs) == len(steps) // 2
+    assert len(seen) == 8 and len(logs) == 4
     for i, log in enumerate(logs):
         for name in TERMS:
-            means = [sum(batch[name] for batch in step) / len(step) for step in steps[2 * i : 2 * i + 2]]
-            assert log[name] == pytest.approx(sum(means) / 2, rel=1e-4), name
+            assert log[name] == pytest.approx((seen[2 * i][name] + seen[2 * i + 1][name]) / 2, rel=1e-4), name
 
 
 def test_evaluated_terms_are_means_over_posts(tiny_mdse, trainer_of, rows, processor):
@@ -222,6 +209,7 @@ def test_a_checkpoint_holds_the_processor(tiny_mdse, trainer_of, rows, processor
         ("learning_rate", 0.0, "learning_rate must be > 0, got 0.0."),
         ("image_learning_rate", -1.0, "image_learning_rate must be > 0, got -1.0."),
         ("early_stopping_patience", 0, "early_stopping_patience must be >= 1 or None, got 0."),
+        ("contrastive_chunk_size", 0, "contrastive_chunk_size must be >= 1 or None, got 0."),
     ],
 )
 def test_a_bad_argument_is_named(tmp_path, option, value, message):

@@ -17,9 +17,12 @@ from transformers import TrainerCallback
 
 from duosent import (
     BaselineForImageTextClassification,
+    ClmlfForImageTextClassification,
     ImageTextProcessor,
     MdseForImageTextClassification,
     RadmForImageTextClassification,
+    TfnForImageTextClassification,
+    TombertForImageTextClassification,
 )
 from duosent.processing.collator import ImageTextCollator
 from duosent.training.arguments import ImageTextTrainingArguments
@@ -33,6 +36,9 @@ MODELS = {
     "ratio": (MdseForImageTextClassification, FUSION | STILL | {"contrastive_form": "ratio"}),
     "radm": (RadmForImageTextClassification, FUSION | STILL),
     "concat": (BaselineForImageTextClassification, {"classifier_dropout": 0}),
+    "clmlf": (ClmlfForImageTextClassification, FUSION | STILL),
+    "tfn": (TfnForImageTextClassification, {"hidden_size": 8, "hidden_dropout_prob": 0, "classifier_dropout": 0}),
+    "tombert": (TombertForImageTextClassification, FUSION | STILL),
 }
 # Seven posts and two processes: five and two; chunks of 2, 2, 1 and 2; micro-batches of 2 and 2, and of 2 and 1.
 PARTS = {

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from duosent import __version__
-from duosent.comparison_tables import comparison_table, summary_table
+from duosent.comparison_tables import comparison_table, search_table, summary_table
 from duosent.data_tables import audit_table, prepared_table
 from duosent.parsing import CommandParser, hyphened
 from duosent.tables import demo_table, figures_table, scores_table, targets_table
@@ -284,6 +284,7 @@ def declare_train(parser: CommandParser) -> None:
     parser.add_argument("--fold-seed", type=int, default=0, metavar="S", help="deals out the folds (%(default)s)")
     note = "say at the end what words only, pictures only and pictures of other posts give; three passes more"
     parser.add_argument("--evaluate-sides", action="store_true", help=note)
+    parser.add_argument("--search", type=int, metavar="TRIALS", help="try options first; needs duosent[search]")
     parser.add_argument("--overwrite", action="store_true", help="take an output folder that is not empty")
     parser.add_argument("--list-flags", action=ListFlags, help="list every further flag, and exit")
     _declare_columns(parser)
@@ -294,7 +295,9 @@ def declare_train(parser: CommandParser) -> None:
         "--list-flags names them. Hyphens and underscores are alike. --resume_from_checkpoint true goes on with the "
         "run in --output-dir. --seeds and --folds train in folders seed-0, ... or fold-1, ... of --output-dir and "
         "write summary.json there; the same command again goes on where it stopped. The folds are of train and "
-        "validation together, and each run's fold is its validation part; the test part is left alone."
+        "validation together, and each run's fold is its validation part; the test part is left alone. --search tries "
+        "the learning rates, the weight decay and, for mdse, the contrastive loss's weight and temperature, as far as "
+        "they are not given; the figures of the validation part are then tuned on it."
     )
 
 
@@ -308,6 +311,10 @@ def train(options, free, parser) -> None:
 
     if options.seeds is not None or options.folds is not None:
         train_run = _series(options, free, arguments.seed, parser)
+    if options.search is not None:
+        from duosent.training.search import search
+
+        train_run = functools.partial(search, trials=options.search)
     processing = {"clean_text": options.clean_text, "max_length": options.max_length}
     metrics = train_run(
         options.model,
@@ -329,6 +336,8 @@ def train(options, free, parser) -> None:
     if "runs" in metrics:
         return _show(options, metrics, f"{summary_table(metrics)}\n\nThe runs are in {options.output_dir}.")
     table = figures_table(metrics) if metrics else "No validation part: nothing was evaluated."
+    if "search" in metrics:
+        table = f"{table}\n\n{search_table(metrics)}"
     return _show(options, metrics, f"{table}\n\nThe checkpoint is in {options.output_dir}.")
 
 
@@ -336,6 +345,8 @@ def _series(options: argparse.Namespace, free: list[str], seed: int, parser: Com
     """Training over the seeds or folds that the options ask for."""
     from duosent.training.series import train_series
 
+    if options.search is not None:
+        parser.error("--search must not be given with --seeds or --folds; give them the options that it finds.")
     if options.seeds is not None and options.folds is not None:
         parser.error("--seeds and --folds must not be given together; --folds with another --seed trains once more.")
     if options.seeds is None:

@@ -60,4 +60,15 @@ def _interval(figure: dict, sign: str = "") -> str:
     return f"{figure['low']:{sign}.4f} to {figure['high']:{sign}.4f}"
 
 
-__all__ = ["comparison_table", "summary_table"]
+def search_table(metrics: dict) -> str:
+    """What a search found, and what its figures are worth."""
+    found = metrics["search"]
+    rows = [[f"--{name}", f"{value:.4g}"] for name, value in found["best"]["options"].items()]
+    table = text_table([f"best of {found['trials']} trials", "chosen"], rows)
+    return (
+        f"{table}\nThese options were chosen by {found['metric']} on the validation part: its figures are tuned on "
+        "it, and too good for new posts."
+    )
+
+
+__all__ = ["comparison_table", "search_table", "summary_table"]

@@ -99,11 +99,10 @@ def check_same_run(output_dir: Path, record: dict, options: dict) -> None:
 
 def last_checkpoint(output_dir: Path) -> str | None:
     """The last checkpoint folder in which all that a resumed run needs has been written; None without one."""
-    steps = {
-        int(state.parent.name.rpartition("-")[2]): state
-        for state in output_dir.glob("checkpoint-*/" + TRAINER_STATE_NAME)
-    }
-    return str(steps[max(steps)].parent) if steps else None
+    states = output_dir.glob(f"checkpoint-*/{TRAINER_STATE_NAME}")
+    numbers = {state.parent.name.removeprefix("checkpoint-"): state.parent for state in states}
+    steps = [int(number) for number in numbers if number.isdigit()]
+    return str(numbers[str(max(steps))]) if steps else None
 
 
 def read_json(file: Path) -> dict:

@@ -1,13 +1,11 @@
 """A trained checkpoint and the records beside it: finding, reading, writing."""
 
 import json
-import os
 import re
 from pathlib import Path
 
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import get_last_checkpoint
 
 from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
 from duosent.modeling.modeling_radm import RadmForVisualQuestionAnswering
@@ -99,10 +97,19 @@ def check_same_run(output_dir: Path, record: dict, options: dict) -> None:
 
 def last_checkpoint(output_dir: Path) -> str | None:
     """The last checkpoint folder in which all that a resumed run needs has been written; None without one."""
-    states = output_dir.glob(f"checkpoint-*/{TRAINER_STATE_NAME}")
-    numbers = {state.parent.name.removeprefix("checkpoint-"): state.parent for state in states}
+    whole = [state.parent for state in output_dir.glob(f"checkpoint-*/{TRAINER_STATE_NAME}") if _is_whole(state)]
+    numbers = {folder.name.removeprefix("checkpoint-"): folder for folder in whole}
     steps = [int(number) for number in numbers if number.isdigit()]
     return str(numbers[str(max(steps))]) if steps else None
+
+
+def _is_whole(state: Path) -> bool:
+    """Whether a checkpoint was written to its end: the trainer's state is what is written last."""
+    try:
+        json.loads(state.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
 
 
 def read_json(file: Path) -> dict:
@@ -111,13 +118,16 @@ def read_json(file: Path) -> dict:
 
 
 def write_json(file: Path, content: dict) -> None:
+    """Write a file that is there whole or not at all, whatever stops the process."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part = file.with_name(f"{file.name}.part")
+    part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(file)
 
 
 def resume_folder(args) -> str | None:
     """The checkpoint folder that `args.resume_from_checkpoint` asks for: a folder, or True (in words too) for the last
-    in `output_dir`.
+    whole one in `output_dir`.
 
     Raises:
         CallError: if there is no checkpoint of a run there.
@@ -126,11 +136,12 @@ def resume_folder(args) -> str | None:
     if wanted is None or str(wanted).lower() in ("false", "none"):
         return None
     if str(wanted).lower() == "true":
-        last = get_last_checkpoint(args.output_dir) if os.path.isdir(args.output_dir) else None
+        last = last_checkpoint(Path(args.output_dir))
         if last is None:
             raise CallError(f"output_dir {args.output_dir} holds no checkpoint to resume from.")
         return last
-    if not (Path(wanted) / TRAINER_STATE_NAME).is_file():
+    state = Path(wanted) / TRAINER_STATE_NAME
+    if not state.is_file() or not _is_whole(state):
         raise CallError(f"resume_from_checkpoint {wanted} is not a checkpoint folder of a run.")
     return str(wanted)
 

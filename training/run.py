@@ -118,6 +118,7 @@ def train(
         "processing": processing or {},
         "streaming": streaming,
         "evaluate_test": evaluate_test,
+        "evaluate_sides": evaluate_sides,
         "fold": fold and asdict(fold),
         "training": _changed_arguments(args),
         "seed": args.seed,

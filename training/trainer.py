@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
-from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_pt_utils import nested_gather
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from duosent.data.streaming import StreamedBatches, StreamedPairs
 from duosent.processing.modality_dropout import ModalityDropout
@@ -321,6 +322,16 @@ class ImageTextTrainer(Trainer):
         return [name for name in super().get_decay_parameter_names(model) if shapes[name] > 1]
 
     # Checkpoints
+
+    def _save_checkpoint(self, model, trial):
+        if self.args.should_save:  # what is written last must not be there first, of an earlier run
+            folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            (folder / TRAINER_STATE_NAME).unlink(missing_ok=True)
+        super()._save_checkpoint(model, trial)
+
+    def _save_rng_state(self, output_dir):
+        super()._save_rng_state(output_dir)
+        self.accelerator.wait_for_everyone()  # the state, by which a checkpoint is whole, comes after those of all
 
     def _save(self, output_dir=None, state_dict=None):
         super()._save(output_dir, state_dict)

@@ -264,8 +264,15 @@ def test_resume_folder(tmp_path):
         resume_folder(arguments(tmp_path, resume_from_checkpoint="true"))
     with pytest.raises(CallError, match="is not a checkpoint folder of a run"):
         resume_folder(arguments(tmp_path, resume_from_checkpoint=str(tmp_path)))
-    (tmp_path / "checkpoint-7").mkdir()
+    for step in (7, 10):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    assert resume_folder(arguments(tmp_path, resume_from_checkpoint="true")) == str(tmp_path / "checkpoint-10")
+    (tmp_path / "checkpoint-10" / "trainer_state.json").write_text('{"epoch": 1')  # killed while writing
+    (tmp_path / "checkpoint-12").mkdir()
     assert resume_folder(arguments(tmp_path, resume_from_checkpoint="true")) == str(tmp_path / "checkpoint-7")
+    with pytest.raises(CallError, match="is not a checkpoint folder of a run"):
+        resume_folder(arguments(tmp_path, resume_from_checkpoint=str(tmp_path / "checkpoint-10")))
 
 
 def test_an_output_folder_that_is_a_file(tmp_path):

@@ -57,6 +57,7 @@ def train(
     streaming: bool = False,
     evaluate_test: bool = False,
     overwrite: bool = False,
+    recipe: str | None = None,
     command: str | None = None,
 ) -> dict:
     """Train one model on the `train` part of a data set, keep the best, evaluate it on the `validation` part.
@@ -80,6 +81,7 @@ def train(
         streaming: read the training part block by block, however large it is, in place of all of it at the start.
         evaluate_test: evaluate on the `test` part too, after training.
         overwrite: take an output folder that is not empty; the checkpoints of an earlier run in it are removed.
+        recipe: name of the recipe that the options follow, for the records.
         command: the command line, for the records.
 
     Returns: what `metrics.json` holds; an empty dict without a validation part.
@@ -89,6 +91,7 @@ def train(
     """
     started = time.time()
     options = {
+        "recipe": recipe,
         "model": model,
         "task": task,
         "data": str(data),

@@ -261,16 +261,19 @@ def audit(options, free, parser) -> None:
 
 
 def declare_train(parser: CommandParser) -> None:
+    from duosent.recipe_flags import ListRecipes
     from duosent.train_flags import MODEL_CONFIGS, ListFlags
 
-    parser.add_argument("--model", required=True, choices=MODEL_CONFIGS)
+    parser.add_argument("--model", choices=MODEL_CONFIGS, help="needed where no recipe names it")
+    note = "a row of a paper's table, by name, or a JSON file: fills in what is not given here"
+    parser.add_argument("--recipe", metavar="NAME|FILE", help=note)
+    parser.add_argument("--list-recipes", action=ListRecipes, help="list every recipe with its published figures")
     parser.add_argument("--data", required=True, help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
     parser.add_argument("--output-dir", required=True, metavar="DIR", help="where the checkpoint goes")
     parser.add_argument(
         "--task",
-        default="classification",
         choices=["classification", "vqa"],
-        help="vqa: radm's pre-training on questions about pictures, --data what prepare made of VQA v2 (%(default)s)",
+        help="vqa: radm's pre-training on questions about pictures, --data what prepare made of VQA v2; else posts",
     )
     parser.add_argument("--text-encoder", metavar="E", help="folder or Hub name of a pretrained text encoder")
     parser.add_argument("--image-encoder", metavar="E", help="folder or Hub name of a pretrained vision model")
@@ -303,9 +306,11 @@ def declare_train(parser: CommandParser) -> None:
 
 def train(options, free, parser) -> None:
     """Train a model on the train part of a data set, keep the best, evaluate it on the validation part."""
+    from duosent.recipe_flags import fill_in
     from duosent.train_flags import read_train_flags
 
-    config, arguments = read_train_flags(free, options.model, options.output_dir, parser)
+    recipe = fill_in(options, parser)
+    config, arguments = read_train_flags(free, options.model, options.output_dir, parser, recipe)
     _register()
     from duosent.training.run import train as train_run
 
@@ -331,6 +336,7 @@ def train(options, free, parser) -> None:
         evaluate_test=options.evaluate_test,
         evaluate_sides=options.evaluate_sides,
         overwrite=options.overwrite,
+        recipe=recipe and recipe.name,
         command=_command_line(),
     )
     if "runs" in metrics:

@@ -14,7 +14,9 @@ SHARED_FIELDS = {"attn_implementation": str | None}
 TOWER_FIELDS = ("text_config", "vision_config")
 
 
-def read_train_flags(words: list[str], model: str, output_dir: str, parser: CommandParser) -> tuple[dict, typing.Any]:
+def read_train_flags(
+    words: list[str], model: str, output_dir: str, parser: CommandParser, recipe=None
+) -> tuple[dict, typing.Any]:
     """Words that `duosent train` did not declare, as config fields and training arguments.
 
     Args:
@@ -22,11 +24,16 @@ def read_train_flags(words: list[str], model: str, output_dir: str, parser: Comm
         model: decides which config's fields are known.
         output_dir: goes into the training arguments.
         parser: ends the call with one sentence for a wrong flag or value.
+        recipe: a `Recipe` whose `config` and `training` hold where the words say nothing, or None.
 
     Returns: the config's fields, and `ImageTextTrainingArguments`.
     """
     fields, training_fields = config_fields(model), set(training_arguments())
-    config, rest = {}, []
+    config, rest = dict(recipe.config) if recipe else {}, []
+    usual = dict(recipe.training) if recipe else {}
+    for name in usual:
+        if name not in training_fields:
+            parser.error(f"recipe {recipe.name}: training has {name}, which is no training argument.")
     for flag, values in _flags_with_values(words, parser):
         name = flag.removeprefix("--").replace("-", "_")
         if name in fields:
@@ -41,7 +48,7 @@ def read_train_flags(words: list[str], model: str, output_dir: str, parser: Comm
                 parser.error(f"--{name} is a flag of model {' and '.join(others)}, not of {model}.")
             known = [f"--{known}" for known in [*fields, *training_fields]]
             parser.unknown("flag", f"--{name}", [*known, *(known_flag for known_flag in parser.flags())])
-    return config, _training_arguments(rest, output_dir, parser)
+    return config, _training_arguments(rest, output_dir, parser, usual)
 
 
 def config_fields(model: str) -> dict[str, typing.Any]:
@@ -118,8 +125,9 @@ def _convert(name: str, values: list[str], annotation, parser: CommandParser):
         parser.error(f"--{name} must be a {'' if float in kinds else 'whole '}number, got {value}.")
 
 
-def _training_arguments(flags: list[tuple[str, list[str]]], output_dir: str, parser: CommandParser):
-    """Let transformers' own parser read the values; what it cannot say on a command line is None."""
+def _training_arguments(flags: list[tuple[str, list[str]]], output_dir: str, parser: CommandParser, usual: dict):
+    """Let transformers' own parser read the values; what it cannot say on a command line is None. `usual` takes the
+    place of the defaults."""
     from transformers import HfArgumentParser
 
     from duosent.training.arguments import ImageTextTrainingArguments
@@ -134,6 +142,7 @@ def _training_arguments(flags: list[tuple[str, list[str]]], output_dir: str, par
         if type(None) not in typing.get_args(types[name]):
             parser.error(f"--{name} cannot be none.")
     reader = TrainingParser(ImageTextTrainingArguments, prog=parser.prog, add_help=False)
+    reader.set_defaults(**usual)
     words = [word for name, values in flags if name not in nones for word in (f"--{name}", *values)]
     values = vars(reader.parse_args([*words, "--output_dir", output_dir]))
     try:

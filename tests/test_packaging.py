@@ -36,6 +36,9 @@ def test_wheel_holds_every_module_and_nothing_else(wheel):
     expected = {f"duosent/{path.name}" for path in (ROOT / "duosent").glob("*.py")} | {"duosent/py.typed"}
     for folder in FOLDERS:
         expected |= {f"duosent/{folder}/{path.name}" for path in (ROOT / folder).glob("*.py")}
+    recipes = list((ROOT / "training" / "recipes").glob("*/*.json"))
+    expected |= {f"duosent/{path.relative_to(ROOT)}" for path in recipes}
+    assert recipes
     assert {name for name in names if ".dist-info/" not in name} == expected
 
 

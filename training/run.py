@@ -69,6 +69,7 @@ def train(
     continuing: bool = False,
     evaluate_sides: bool = False,
     overwrite: bool = False,
+    recipe: str | None = None,
     command: str | None = None,
 ) -> dict:
     """Train one model on the `train` part of a data set, keep the best, evaluate it on the `validation` part.
@@ -98,6 +99,7 @@ def train(
         evaluate_sides: say in each evaluation after training what the model does with words only, pictures only and
             pictures of other posts, see `score_sides`; three passes more.
         overwrite: take an output folder that is not empty; the checkpoints of an earlier run in it are removed.
+        recipe: name of the recipe that the options follow, for the records.
         command: the command line, for the records.
 
     Returns: what `metrics.json` holds; an empty dict without a validation part.
@@ -107,6 +109,7 @@ def train(
     """
     started = time.time()
     options = {
+        "recipe": recipe,
         "model": model,
         "task": task,
         "data": str(data),

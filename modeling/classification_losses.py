@@ -15,29 +15,52 @@ class ClassificationLoss(nn.Module):
 
     Args:
         problem_type: the config's.
+        task_sizes: of several labels in one model, how many each task has; the loss is then the mean over the tasks,
+            a task without a label in the batch counting as 0. None for a single task.
         class_weights, focal_gamma, label_smoothing: see `balanced_classification_loss`.
     """
 
     def __init__(
         self,
         problem_type: str | None = None,
+        task_sizes: list[int] | None = None,
         class_weights: Tensor | None = None,
         focal_gamma: float = 0.0,
         label_smoothing: float = 0.0,
     ):
         super().__init__()
         self.several = problem_type == "multi_label_classification"
-        self.problem_type = problem_type
+        self.problem_type, self.task_sizes = problem_type, task_sizes
         self.focal_gamma, self.label_smoothing = focal_gamma, label_smoothing
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.plain = class_weights is None and focal_gamma == 0 and label_smoothing == 0
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """logits `(B, L)`, labels as in `classification_loss` -> scalar"""
+        """
+        Args:
+            logits: `(B, L)`.
+            labels: as in `classification_loss`; with tasks `(B, tasks)` class indices, -100 for none.
+
+        Returns: scalar.
+
+        Raises:
+            ValueError: for labels that are not one a task.
+        """
+        if self.task_sizes is None:
+            return self._of_one_task(logits, labels, self.class_weights)
+        if labels.shape != (len(logits), len(self.task_sizes)):
+            wanted, got = (len(logits), len(self.task_sizes)), tuple(labels.shape)
+            raise ValueError(f"labels must be of shape (posts, tasks), here {wanted}, got {got}.")
+        spans = logits.split(self.task_sizes, dim=-1)
+        weights = [None] * len(spans) if self.class_weights is None else self.class_weights.split(self.task_sizes)
+        terms = [self._of_one_task(*of_task) for of_task in zip(spans, labels.unbind(dim=-1), weights, strict=True)]
+        return torch.stack(terms).mean()
+
+    def _of_one_task(self, logits: Tensor, labels: Tensor, class_weights: Tensor | None) -> Tensor:
         if self.plain or not self.training:
             return classification_loss(logits, labels, self.problem_type)
         balanced = binary_balanced_loss if self.several else balanced_classification_loss
-        return balanced(logits, labels, self.class_weights, self.focal_gamma, self.label_smoothing)
+        return balanced(logits, labels, class_weights, self.focal_gamma, self.label_smoothing)
 
 
 def balanced_classification_loss(

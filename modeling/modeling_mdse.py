@@ -223,7 +223,7 @@ class MdseForImageTextClassification(MdsePreTrainedModel):
         super().__init__(config)
         self.mdse = MdseModel(config)
         self.classifier = Classifier(config.hidden_size, config)
-        self.classification_loss = ClassificationLoss(config.problem_type)
+        self.classification_loss = ClassificationLoss(config.problem_type, config.task_sizes())
         self.post_init()
 
     @can_return_tuple
@@ -242,7 +242,8 @@ class MdseForImageTextClassification(MdsePreTrainedModel):
     ) -> MdseOutput:
         """
         Args:
-            labels: `(B,)` class indices, -100 for none; `(B, L)` of 0 and 1 for several labels a post.
+            labels: `(B,)` class indices, -100 for none; `(B, L)` of 0 and 1 for several labels a post; with
+                tasks `(B, tasks)` class indices.
             text_labels, image_labels: the same, of the words alone and of the picture alone; where one is None or
                 -100, the post's label serves.
             Others: see `MdseModel.forward`.
@@ -276,11 +277,14 @@ class MdseForImageTextClassification(MdsePreTrainedModel):
         """(10), (11) over the rows of all `contrastive_views`, `[f_v; f_z; f]`."""
         views = torch.cat([features[f"{view}_embeds"] for view in self.config.contrastive_views])  # (3B, D)
         labels = torch.cat([labels_of_views[view] for view in self.config.contrastive_views])  # (3B,) or (3B, L)
+        if self.config.tasks is not None:  # (3B, tasks): the mean over the tasks
+            return torch.stack([self._contrast(views, of_task) for of_task in labels.unbind(dim=-1)]).mean()
+        return self._contrast(views, label_set_index(labels) if labels.ndim == 2 else labels)
+
+    def _contrast(self, views: Tensor, labels: Tensor) -> Tensor:
+        """views `(3B, D)`, labels `(3B,)` -> scalar"""
         return modality_agnostic_contrastive_loss(
-            views,
-            label_set_index(labels) if labels.ndim == 2 else labels,
-            temperature=self.config.contrastive_temperature,
-            form=self.config.contrastive_form,
+            views, labels, temperature=self.config.contrastive_temperature, form=self.config.contrastive_form
         )
 
 

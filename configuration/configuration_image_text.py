@@ -50,6 +50,9 @@ class ImageTextConfig(PreTrainedConfig):
         freeze_image: hold the image tower still: no gradient, no dropout, batch norm in evaluation mode.
         freeze_batch_norm: keep the batch norms of a trainable CNN tower in evaluation mode (statistics stay as
             loaded).
+        tasks: for several labels in one model, the labels of each task, `{"sentiment": ["negative", ...], ...}`. The
+            logits are then the tasks' spans side by side, in order, and `id2label` follows from it, `task:label`.
+        label_combinations: with tasks, what occurs together in training: class indices, one a task.
 
     Raises:
         ValueError: for a field that the config does not have, or a value outside its range.
@@ -89,12 +92,51 @@ class ImageTextConfig(PreTrainedConfig):
     freeze_text: bool = False
     freeze_image: bool = False
     freeze_batch_norm: bool = True
+    tasks: dict[str, list[str]] | None = None
+    label_combinations: list[list[int]] | None = None
 
     def __post_init__(self, **kwargs):
         for name, value in kwargs.items():
             if not self._has_field(name):
                 raise ValueError(self._unknown_field(name, value))
+        if isinstance(self.tasks, dict):
+            self._join_labels(kwargs.get("num_labels"))
         super().__post_init__(**kwargs)
+
+    def _join_labels(self, num_labels: int | None) -> None:
+        """`id2label` from the tasks. JSON gives a saved config's by the alphabet: `id2label` has their order."""
+        if self.id2label is not None:
+            saved = [self.id2label[key] for key in sorted(self.id2label, key=int)]
+            order = dict.fromkeys(name.partition(":")[0] for name in saved)
+            if set(order) == set(self.tasks):
+                self.tasks = {task: self.tasks[task] for task in order}
+        names = [f"{task}:{label}" for task, labels in self.tasks.items() for label in labels]
+        if self.id2label is not None and saved != names:
+            raise ValueError(f"id2label must be None or task:label for each label of tasks, in order, got {saved}.")
+        if num_labels not in (None, len(names)):
+            raise ValueError(self._other_number(len(names), num_labels))
+        self.id2label = dict(enumerate(names))
+        self.label2id = {name: index for index, name in enumerate(names)}
+
+    def task_sizes(self) -> list[int] | None:
+        """How many labels each task has; None for a single task.
+
+        Raises:
+            ValueError: where `num_labels` was changed afterwards.
+        """
+        if self.tasks is None:
+            return None
+        sizes = [len(labels) for labels in self.tasks.values()]
+        if sum(sizes) != self.num_labels:
+            raise ValueError(self._other_number(sum(sizes), self.num_labels))
+        return sizes
+
+    @staticmethod
+    def _other_number(size: int, num_labels: int) -> str:
+        return (
+            f"num_labels must be {size}, the labels of all tasks, got {num_labels}: other labels need other tasks, "
+            "None for a single one."
+        )
 
     @classmethod
     def from_dict(cls, config_dict: dict, **kwargs):
@@ -140,6 +182,26 @@ class ImageTextConfig(PreTrainedConfig):
         for name in ("initializer_range", "layer_norm_eps"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
+
+    def validate_tasks(self):
+        if self.tasks is None:
+            if self.label_combinations is not None:
+                raise ValueError("label_combinations must be None without tasks.")
+            return
+        if not self.tasks or any(":" in task for task in self.tasks):
+            raise ValueError(f"tasks must be one or more, their names without a colon, got {list(self.tasks)}.")
+        for task, labels in self.tasks.items():
+            if not labels or len(set(labels)) < len(labels):
+                raise ValueError(f"tasks must have different labels, at least one, got {labels} for {task}.")
+        if self.problem_type == "multi_label_classification":
+            raise ValueError(
+                "problem_type must not be multi_label_classification with tasks: a post has one label each."
+            )
+        sizes = [len(labels) for labels in self.tasks.values()]
+        for combination in self.label_combinations or []:
+            fits = len(combination) == len(sizes)
+            if not fits or not all(0 <= index < size for index, size in zip(combination, sizes, strict=True)):
+                raise ValueError(f"label_combinations must hold a class index for each task, got {combination}.")
 
     def validate_problem_type(self):
         if self.problem_type == "regression":

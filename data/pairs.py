@@ -3,7 +3,7 @@
 import difflib
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +29,13 @@ def load_pairs(
     image_label_column: str | None = None,
     target_column: str | None = None,
     id_column: str | None = None,
-    labels: list[str] | None = None,
+    labels: list[str] | dict[str, list[str]] | None = None,
     label_separator: str | None = None,
     base_image_dir: str | None = None,
     check_rows: bool = True,
     streaming: bool = False,
     parts: list[str] | None = None,
+    label_columns: list[str] | None = None,
 ) -> DatasetDict | dict[str, StreamedPairs]:
     """Load posts of words and pictures.
 
@@ -49,16 +50,19 @@ def load_pairs(
             `image_label`, `target` and `id` where the data has them. A row without an id is `<split>-<n>`, n from 1.
         labels: names of the labels in their order. None takes them from the training part (else from the only part):
             names of a `ClassLabel` as they are, whole numbers by size, words by the alphabet; two words that differ in
-            case or white space alone are refused.
+            case or white space alone are refused. With `label_columns` by column.
         label_separator: what separates several labels in one cell of text, such as "|".
         base_image_dir: what picture paths start from, in place of the folder of their file.
         check_rows: refuse rows without any side and pictures that cannot be opened.
         streaming: read the rows when they are wanted, and check them then; the files of a Hub name are brought into
             the Hub's cache first. JSON must be JSON Lines.
         parts: which parts to load; None for all. The names of the labels are those of the training part all the same.
+        label_columns: for several labels in one model, the column of each task, in place of `label_column`. Labels of
+            one side alone are then not read.
 
     Returns: a `DatasetDict`, or with `streaming` a dict of `StreamedPairs`, which give the same rows; `label` is a
-        `ClassLabel`, or a list of it where cells hold several labels, and the other two label columns likewise.
+        `ClassLabel`, or a list of it where cells hold several labels, and the other two label columns likewise. With
+        `label_columns` each of those is a `ClassLabel` under its own name, None where the cell is empty.
         `image` is a `datasets.Image` that is not decoded.
 
     Raises:
@@ -74,14 +78,17 @@ def load_pairs(
         "target": target_column,
         "id": id_column,
     }
-    reader = PairReader(source, columns, labels, label_separator, base_image_dir, check_rows)
+    if label_columns is not None:
+        _check_label_columns(label_columns, columns, labels, label_separator)
+        columns |= {"label": None} | {column: column for column in label_columns}
+    reader = PairReader(source, columns, labels, label_separator, base_image_dir, check_rows, label_columns)
     if streaming:
         return _stream(source, reader, parts)
-    names_wanted = label_column is not None and labels is None
+    names_wanted = reader.reads_labels and labels is None
     raw = read_splits(source, None if parts is None or names_wanted else parts)
     if names_wanted:
         named = raw["train"] if "train" in raw else next(iter(raw.values()))
-        reader.labels = label_names([reader.choose(named)], label_separator)
+        reader.name_labels(lambda column: [reader.choose(named)])
     pairs = DatasetDict()
     for split, rows in raw.items():
         if parts is None or split in parts:
@@ -95,10 +102,22 @@ class PairReader:
 
     source: str
     columns: dict[str, str | None]
-    labels: list[str] | None
+    labels: list[str] | dict[str, list[str]] | None
     label_separator: str | None
     base_image_dir: str | None
     check_rows: bool
+    label_columns: list[str] | None = None
+
+    @property
+    def reads_labels(self) -> bool:
+        return self.label_columns is not None or self.columns["label"] is not None
+
+    def name_labels(self, rows_with: Callable[[str], Iterable[Dataset]]) -> None:
+        """Take the names of the labels from rows, given in pieces that hold the column asked for."""
+        if self.label_columns is None:
+            self.labels = label_names(rows_with("label"), self.label_separator)
+        else:
+            self.labels = {column: label_names(rows_with(column), None, column) for column in self.label_columns}
 
     def choose(self, rows: Dataset) -> Dataset:
         return _choose(rows, self.columns, self.source)
@@ -111,12 +130,21 @@ class PairReader:
             first: number of the first of the rows in the split.
         """
         rows = self.choose(rows)
-        if self.columns["label"] is not None:
-            rows = _encode_labels(rows, self.labels, self.label_separator)
-        rows = _with_ids(_with_pictures(rows, self.base_image_dir), split, first)
+        labels = self.label_columns or ["label", "text_label", "image_label"]
+        if self.reads_labels:
+            rows = self.encode_labels(rows, labels)
+        rows = _with_ids(_with_pictures(rows, self.base_image_dir), split, first, labels)
         if self.check_rows:
             _check_rows(rows)
         return rows.remove_columns([FOLDER, ORIGIN])
+
+    def encode_labels(self, rows: Dataset, columns: list[str]) -> Dataset:
+        """Columns of labels as class indices, those of them that are there."""
+        if self.label_columns is None:
+            return _encode_labels(rows, self.labels, self.label_separator)
+        for column in columns:
+            rows = _encode_task(rows, column, self.labels[column])
+        return rows
 
 
 @dataclass
@@ -129,12 +157,22 @@ class SplitReader:
     def __call__(self, rows: Dataset, first: int) -> Dataset:
         return self.reader(rows, self.split, first)
 
+    def label_source(self, name: str) -> str:
+        """The column of the data that gives the labels of this name."""
+        return self.reader.columns[name]
+
+    def labels(self, rows: Dataset, name: str) -> list:
+        """The labels of raw rows that hold that column alone."""
+        source = self.label_source(name)
+        rows = rows if source == name else rows.rename_column(source, name)
+        return self.reader.encode_labels(rows, [name])[name][:]
+
 
 def _stream(source: str, reader: PairReader, parts: list[str] | None) -> dict[str, StreamedPairs]:
     files = split_files(source) or download_files(str(source))
-    if reader.columns["label"] is not None and reader.labels is None:
+    if reader.reads_labels and reader.labels is None:
         named = files.get("train") or next(iter(files.values()))
-        reader.labels = label_names(_label_columns(named, reader), reader.label_separator)
+        reader.name_labels(lambda column: _column_alone(named, reader, column))
     return {
         split: StreamedPairs(paths, SplitReader(reader, split))
         for split, paths in files.items()
@@ -142,16 +180,35 @@ def _stream(source: str, reader: PairReader, parts: list[str] | None) -> dict[st
     }
 
 
-def _label_columns(files: list[Path], reader: PairReader) -> Iterable[Dataset]:
-    """The column of labels alone, block by block."""
-    column = reader.columns["label"]
+def _column_alone(files: list[Path], reader: PairReader, name: str) -> Iterable[Dataset]:
+    """One column, block by block, under the name that it has here."""
+    column = reader.columns[name]
     for path in files:
         file = block_file(path)
         for block in file.blocks:
             if column not in file.column_names:
                 reader.choose(next(file.read(block)))  # which says so
             for rows in file.read(block, [column]):
-                yield rows if column == "label" else rows.rename_column(column, "label")
+                yield rows if column == name else rows.rename_column(column, name)
+
+
+def _check_label_columns(wanted: list[str], columns: dict, labels, separator: str | None) -> None:
+    """Refuse what does not go with several labels in one model."""
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise DataError(f"label_columns must be different columns, at least one, got {', '.join(wanted) or 'none'}.")
+    for name in wanted:
+        if name in ("id", "text", "image", "target"):
+            raise DataError(f"label_columns must not be called {name}, which is the name of another column of pairs.")
+    given = {"label_separator": separator, "text_label_column": columns["text_label"]}
+    given |= {"image_label_column": columns["image_label"]}
+    given |= {"label_column": None if columns["label"] == "label" else columns["label"]}
+    for option, value in given.items():
+        if value is not None:
+            raise DataError(
+                f"{option} must not be given beside label_columns: a post has one label of each, got {value}."
+            )
+    if labels is not None and (not isinstance(labels, dict) or list(labels) != list(wanted)):
+        raise DataError(f"labels must name the labels of {', '.join(wanted)} in this order, got {labels}.")
 
 
 def choose_columns(present: list[str], columns: dict[str, str | None], source) -> dict[str, str]:
@@ -202,15 +259,15 @@ def _choose(rows: Dataset, columns: dict[str, str | None], source) -> Dataset:
     return Dataset(table, info=DatasetInfo(features=features))
 
 
-def label_names(parts: Iterable[Dataset], separator: str | None = None) -> list[str]:
+def label_names(parts: Iterable[Dataset], separator: str | None = None, column: str = "label") -> list[str]:
     """Names of the labels of a split, given in one piece or in several, in their order; see `load_pairs`."""
     values, origin = set(), None
     for rows in parts:
-        feature = rows.features["label"]
+        feature = rows.features[column]
         inner = feature.feature if isinstance(feature, List) else feature
         if isinstance(inner, ClassLabel):
             return list(inner.names)
-        values |= {value for cell in rows["label"] for value in cell_values(cell, separator)}
+        values |= {value for cell in rows[column] for value in cell_values(cell, separator)}
         origin = origin or rows[0][ORIGIN]
     if not values:
         raise DataError(f"The column of labels must hold at least one label, got only empty cells ({origin}).")
@@ -251,33 +308,43 @@ def cell_values(cell, separator: str | None) -> list:
 
 
 def _encode_labels(rows: Dataset, names: list[str], separator: str | None) -> Dataset:
-    index_of = {name: index for index, name in enumerate(names)}
     several = isinstance(rows.features["label"], List) or separator is not None
     for column in ("label", "text_label", "image_label"):
-        if column not in rows.column_names:
-            continue
-        feature = rows.features[column]
-        inner = feature.feature if isinstance(feature, List) else feature
-        own_names = inner.names if isinstance(inner, ClassLabel) else None
-        encoded = []
-        for position, cell in enumerate(rows[column]):
-            indices = []
-            for value in cell_values(cell, separator):
-                name = str(value) if own_names is None else own_names[value]
-                if isinstance(value, str) and name not in index_of and is_whole_number(value):
-                    name = str(int(value))
-                if name not in index_of:
-                    raise DataError(
-                        f"{rows[position][ORIGIN]}: {column} {name!r} is not one of the labels {', '.join(names)}."
-                    )
-                indices.append(index_of[name])
-            if several:
-                encoded.append(None if cell is None else sorted(indices))
-            else:
-                encoded.append(indices[0] if indices else None)
-        kind = ClassLabel(names=list(names))
-        rows = rows.remove_columns(column).add_column(column, encoded, feature=List(kind) if several else kind)
+        if column in rows.column_names:
+            rows = _encode_column(rows, column, names, separator, several)
     return rows
+
+
+def _encode_task(rows: Dataset, column: str, names: list[str]) -> Dataset:
+    if isinstance(rows.features[column], List):
+        raise DataError(f"{rows[0][ORIGIN]}: {column} must hold one label a cell to be one of several columns.")
+    return _encode_column(rows, column, names, None, several=False)
+
+
+def _encode_column(rows: Dataset, column: str, names: list[str], separator: str | None, several: bool) -> Dataset:
+    """A column of labels as class indices; `several` as lists of them."""
+    index_of = {name: index for index, name in enumerate(names)}
+    feature = rows.features[column]
+    inner = feature.feature if isinstance(feature, List) else feature
+    own_names = inner.names if isinstance(inner, ClassLabel) else None
+    encoded = []
+    for position, cell in enumerate(rows[column]):
+        indices = []
+        for value in cell_values(cell, separator):
+            name = str(value) if own_names is None else own_names[value]
+            if isinstance(value, str) and name not in index_of and is_whole_number(value):
+                name = str(int(value))
+            if name not in index_of:
+                raise DataError(
+                    f"{rows[position][ORIGIN]}: {column} {name!r} is not one of the labels {', '.join(names)}."
+                )
+            indices.append(index_of[name])
+        if several:
+            encoded.append(None if cell is None else sorted(indices))
+        else:
+            encoded.append(indices[0] if indices else None)
+    kind = ClassLabel(names=list(names))
+    return rows.remove_columns(column).add_column(column, encoded, feature=List(kind) if several else kind)
 
 
 def _with_pictures(rows: Dataset, base_image_dir: str | None) -> Dataset:
@@ -320,7 +387,7 @@ def resolve_path(path: str, folder: str) -> str:
     return path if path.startswith(("http://", "https://")) else str(Path(folder) / path)
 
 
-def _with_ids(rows: Dataset, split: str, first: int) -> Dataset:
+def _with_ids(rows: Dataset, split: str, first: int, labels: list[str]) -> Dataset:
     if "text" not in rows.column_names:
         rows = rows.add_column("text", [None] * len(rows), feature=Value("string"))
     for column in ("text", "target"):
@@ -332,7 +399,7 @@ def _with_ids(rows: Dataset, split: str, first: int) -> Dataset:
         rows = rows.remove_columns("id")
     ids = [f"{split}-{first + index}" if value is None else str(value) for index, value in enumerate(given)]
     rows = rows.add_column("id", ids, feature=Value("string"))
-    order = ["id", "text", "image", "label", "text_label", "image_label", "target", FOLDER, ORIGIN]
+    order = ["id", "text", "image", *labels, "target", FOLDER, ORIGIN]
     return rows.select_columns([column for column in order if column in rows.column_names])
 
 

@@ -21,7 +21,8 @@ class StreamedPairs(IterableDataset):
 
     Args:
         files: Parquet, CSV, TSV or JSON Lines.
-        reader: raw rows and the number of the first of them in the part, from 1 -> rows as `load_pairs` gives them.
+        reader: raw rows and the number of the first of them in the part, from 1 -> rows as `load_pairs` gives them;
+            its `label_source` and `labels` are those of `duosent.data.pairs.SplitReader`.
 
     Raises:
         DataError: if a file cannot be read, or holds no rows.
@@ -44,6 +45,14 @@ class StreamedPairs(IterableDataset):
     def __iter__(self) -> Iterator[dict]:
         return self.stretch(list(range(len(self._blocks))), 0, self._rows)
 
+    def labels(self, name: str) -> list:
+        """The labels of all rows in their order, as the rows hold them; of the files only that column is read."""
+        found = []
+        for file, block in self._blocks:
+            for rows in file.read(block, [self._reader.label_source(name)]):
+                found += self._reader.labels(rows, name)
+        return found
+
     def shuffled_blocks(self, rng: random.Random) -> list[int]:
         """Numbers of the blocks in a new order."""
         order = list(range(len(self._blocks)))
@@ -63,6 +72,11 @@ class StreamedPairs(IterableDataset):
                         yield from self._reader(piece, first).data.slice(low, high - low).to_pylist()
                     first, row = first + len(piece), row + len(piece)
             position += block.rows
+
+
+def labels_of(rows: Dataset | StreamedPairs, name: str) -> list:
+    """All labels of a part: class indices, lists of them, or None for none."""
+    return rows.labels(name) if isinstance(rows, StreamedPairs) else rows[name][:]
 
 
 class StreamedBatches(IterableDataset):
@@ -151,4 +165,4 @@ def shuffled(rows: Iterator[dict], buffer_size: int, rng: random.Random) -> Iter
     yield from buffer
 
 
-__all__ = ["StreamedBatches", "StreamedPairs"]
+__all__ = ["StreamedBatches", "StreamedPairs", "labels_of"]

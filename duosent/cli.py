@@ -26,6 +26,8 @@ from duosent.tables import demo_table, figures_table, scores_table, targets_tabl
 
 PUBLISHED = ("mvsa-single", "mvsa-multiple", "twitter-2015", "twitter-2017", "msed", "vqa-v2")
 
+CONSISTENT = "of a model with several labels: only answers that occurred together in training"
+
 # What the other commands will do, and the version that they come with.
 LATER = {
     "card": ("write the model card of a checkpoint", "0.4"),
@@ -127,7 +129,8 @@ def _declare_columns(parser: CommandParser, labels: bool = True, several: bool =
         note = "column of labels, may be given several times; default: every column that looks like labels"
         group.add_argument("--label", dest="label_columns", action="append", metavar="COLUMN", help=note)
     elif labels:
-        group.add_argument("--label", dest="label_column", metavar="COLUMN", help="column of the post's label")
+        note = "column of the post's label; given several times, each is a task of one model"
+        group.add_argument("--label", dest="label_columns", action="append", metavar="COLUMN", help=note)
     if labels:
         group.add_argument("--label-separator", metavar="SIGN", help="between several labels in one cell, such as '|'")
         group.add_argument("--text-label-column", metavar="COLUMN", help="column of a label of the text alone")
@@ -139,13 +142,17 @@ def _declare_columns(parser: CommandParser, labels: bool = True, several: bool =
     group.add_argument("--base-image-dir", metavar="DIR", help="what picture paths in the data are relative to")
 
 
-def _columns(options: argparse.Namespace) -> dict:
-    return {
+def _columns(options: argparse.Namespace, audited: bool = False) -> dict:
+    """Keywords of `load_pairs`; an audit has a list of label columns whatever their number."""
+    columns = {
         name: value
         for name, value in vars(options).items()
         if (name.endswith(("_column", "_columns")) or name in ("base_image_dir", "label_separator"))
         and value is not None
     }
+    if not audited and len(columns.get("label_columns", [])) == 1:
+        [columns["label_column"]] = columns.pop("label_columns")
+    return columns
 
 
 def _command_line() -> str:
@@ -252,7 +259,7 @@ def audit(options, free, parser) -> None:
         check_output_dir(Path(options.write_clean), options.overwrite)
     distance = {} if options.image_distance is None else {"image_distance": options.image_distance}
     try:
-        report = audit_data(options.data, options.write_clean, **_columns(options), **distance)
+        report = audit_data(options.data, options.write_clean, **_columns(options, audited=True), **distance)
     except ValueError as error:
         raise CallError(str(error)) from error
     if options.output is not None:
@@ -371,6 +378,7 @@ def declare_evaluate(parser: CommandParser) -> None:
     parser.add_argument("--predictions", metavar="FILE", help="Parquet file to write each post's answer to")
     note = "say too what words only, pictures only and pictures of other posts give; three passes more"
     parser.add_argument("--sides", action="store_true", help=note)
+    parser.add_argument("--consistent", action="store_true", help=CONSISTENT)
     parser.add_argument("--batch-size", type=int, default=64, help="posts at once (%(default)s)")
     parser.add_argument("--use-cpu", action="store_true", help="leave a GPU alone")
     _declare_columns(parser)
@@ -389,6 +397,7 @@ def evaluate(options, free, parser) -> None:
         options.output,
         columns=_columns(options),
         sides=options.sides,
+        consistent=options.consistent,
         batch_size=options.batch_size,
         use_cpu=options.use_cpu,
         predictions=options.predictions,
@@ -412,6 +421,7 @@ def declare_predict(parser: CommandParser) -> None:
     table.add_argument("--num-workers", type=int, default=0, help="processes that read pictures (%(default)s)")
     table.add_argument("--overwrite", action="store_true", help="take an output folder that is not empty")
     _declare_columns(parser, labels=False)
+    parser.add_argument("--consistent", action="store_true", help=CONSISTENT)
     parser.add_argument("--device", help="cpu, cuda, ...; default: the accelerator where there is one")
     _declare_common(parser)
 
@@ -432,11 +442,15 @@ def predict(options, free, parser) -> None:
     from duosent.inference.scoring import predict_table, predict_targets
 
     if one_post and len(options.target or []) > 1:
-        answers = predict_targets(options.checkpoint, options.text, options.image, options.target, options.device)
+        answers = predict_targets(
+            options.checkpoint, options.text, options.image, options.target, options.device, options.consistent
+        )
         return _show(options, {"targets": answers}, targets_table(answers))
     if one_post:
         target = options.target[0] if options.target else None
-        answer = predict_post(options.checkpoint, options.text, options.image, target, options.device)
+        answer = predict_post(
+            options.checkpoint, options.text, options.image, target, options.device, options.consistent
+        )
         return _show(options, answer, scores_table(answer))
     answer = predict_table(
         options.checkpoint,
@@ -444,6 +458,7 @@ def predict(options, free, parser) -> None:
         options.output,
         split=options.split,
         columns=_columns(options),
+        consistent=options.consistent,
         batch_size=options.batch_size,
         num_workers=options.num_workers,
         device=options.device,

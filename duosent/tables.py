@@ -24,6 +24,8 @@ def figures_table(metrics: dict) -> str:
         "weighted_f1": "weighted F1",
         "majority_accuracy": "always the commonest answer",
         "ceiling": "always the best answer of the vocabulary",
+        "joint_accuracy": "every label right",
+        "contradictions": "answers that never occurred together",
     }
     figures = [[title, metrics[name]] for name, title in shown.items() if name in metrics]
     if "per_answer_type" in metrics:
@@ -34,17 +36,29 @@ def figures_table(metrics: dict) -> str:
                 text_table(["type of answer", "accuracy", "questions"], types),
             ]
         )
-    labels = [
-        [label, row["precision"], row["recall"], row["f1"], row["support"]]
-        for label, row in metrics["per_class"].items()
-    ]
+    per_class = metrics.get("per_class") or {
+        f"{task}:{label}": row
+        for task, of_task in metrics["tasks"].items()
+        for label, row in of_task["per_class"].items()
+    }
+    labels = [[label, row["precision"], row["recall"], row["f1"], row["support"]] for label, row in per_class.items()]
     return "\n\n".join(
         [
             text_table([f"{metrics['split']}, {metrics['n']} posts", metrics["model"]], figures),
+            *tasks_table(metrics.get("tasks")),
             text_table(["label", "precision", "recall", "F1", "posts"], labels),
             *sides_table(metrics.get("sides")),
         ]
     )
+
+
+def tasks_table(tasks: dict | None) -> list[str]:
+    """The figures of each task, of which those above are the means; nothing for a single label."""
+    if tasks is None:
+        return []
+    shown = ("accuracy", "macro_f1", "weighted_f1", "majority_accuracy", "n")
+    header = ["means above, task by task", "accuracy", "macro F1", "weighted F1", "commonest answer", "posts"]
+    return [text_table(header, [[task, *(row[name] for name in shown)] for task, row in tasks.items()])]
 
 
 def sides_table(sides: dict | None) -> list[str]:
@@ -63,6 +77,8 @@ def sides_table(sides: dict | None) -> list[str]:
 
 def scores_table(answer: dict) -> str:
     """The answer to one post, or to a question."""
+    if "tasks" in answer:
+        return "\n\n".join(f"{task}: {scores_table(of_task)}" for task, of_task in answer["tasks"].items())
     column = "answer" if "answer" in answer else "label"
     label = answer[column] if isinstance(answer[column], str) else ", ".join(answer[column]) or "none"
     rows = sorted(answer["scores"].items(), key=lambda pair: -pair[1])
@@ -71,6 +87,11 @@ def scores_table(answer: dict) -> str:
 
 def targets_table(answers: list[dict]) -> str:
     """The answers to one post about several targets."""
+    if "tasks" in answers[0]:
+        return "\n\n".join(
+            f"{task}\n{targets_table([{'target': answer['target'], **answer['tasks'][task]} for answer in answers])}"
+            for task in answers[0]["tasks"]
+        )
     labels = list(answers[0]["scores"])
     rows = []
     for answer in answers:

@@ -12,6 +12,8 @@ MODEL_CONFIGS = ("mdse", "radm", "text", "image", "concat", "tfn", "lmf", "clmlf
 SHARED_FIELDS = {"attn_implementation": str | None}
 # Towers come by --text-encoder and --image-encoder.
 TOWER_FIELDS = ("text_config", "vision_config")
+# And these by --label.
+LABEL_FIELDS = ("tasks", "label_combinations")
 
 
 def read_train_flags(
@@ -76,7 +78,7 @@ def config_fields(model: str) -> dict[str, typing.Any]:
         for base in reversed(config.__mro__)
         if issubclass(base, ImageTextConfig)
         for name, annotation in inspect.get_annotations(base).items()
-        if name in {field.name for field in dataclasses.fields(config)} and name not in TOWER_FIELDS
+        if name in {field.name for field in dataclasses.fields(config)} and name not in TOWER_FIELDS + LABEL_FIELDS
     }
     return own | SHARED_FIELDS
 

@@ -22,6 +22,7 @@ from duosent.training.checkpoints import (
     load_checkpoint,
     read_run,
 )
+from duosent.training.joint_labels import check_consistent, task_answers
 
 PREDICTIONS, REJECTED = "predictions.parquet", "rejected.parquet"
 REJECTED_SCHEMA = pa.schema([("id", pa.string()), ("reason", pa.string())])
@@ -30,7 +31,12 @@ ANSWERS_SHOWN = 5
 
 
 def predict(
-    checkpoint: str, text: str | None = None, image=None, target: str | None = None, device: str | None = None
+    checkpoint: str,
+    text: str | None = None,
+    image=None,
+    target: str | None = None,
+    device: str | None = None,
+    consistent: bool = False,
 ) -> dict:
     """Label and scores of one post, or the answer to a question about a picture.
 
@@ -40,26 +46,34 @@ def predict(
             PIL image or an array.
         target: what `$T$` in the text stands for.
         device: "cpu", "cuda", ...; None takes the accelerator where there is one.
+        consistent: of a model with several labels, take of the combinations that occurred in training the most
+            probable one, so that the labels do not contradict one another.
 
     Returns: `{"label": name, "scores": {name: score}}`. Scores are in [0, 1] and sum to 1; of a model with several
         labels a post each is its own probability, and `label` is the list of those above one half.
+        Of a model with several tasks `{"tasks": {task: {"label": name, "scores": {name: score}}}}`.
         Of a model that answers questions `{"answer": name, "scores": {name: score}}` with the five best answers, best
         first; a score is the expected agreement of annotators, each in [0, 1].
 
     Raises:
         CallError: if there is no such checkpoint, or nothing in the post that the model reads.
     """
-    [answer] = _predict(checkpoint, [{"text": text, "image": image, "target": target}], device)
+    [answer] = _predict(checkpoint, [{"text": text, "image": image, "target": target}], device, consistent)
     return answer
 
 
 def predict_targets(
-    checkpoint: str, text: str | None, image, targets: list[str], device: str | None = None
+    checkpoint: str,
+    text: str | None,
+    image,
+    targets: list[str],
+    device: str | None = None,
+    consistent: bool = False,
 ) -> list[dict]:
     """What one post feels about each of several targets, in one call.
 
     Args:
-        checkpoint, text, image, device: as in `predict`.
+        checkpoint, text, image, device, consistent: as in `predict`.
         targets: at least one. Where the text holds `$T$`, each takes its place in turn; where it does not, the text
             stands as it is. Either way the model reads the target beside it.
 
@@ -71,17 +85,21 @@ def predict_targets(
     if not targets or not all(target.strip() for target in targets):
         raise CallError(f"targets must be words, at least one, got {targets}.")
     posts = [{"text": text, "image": image, "target": target} for target in targets]
-    answers = _predict(checkpoint, posts, device)
+    answers = _predict(checkpoint, posts, device, consistent)
     return [{"target": target, **answer} for target, answer in zip(targets, answers, strict=True)]
 
 
-def _predict(checkpoint: str, posts: list[dict], device: str | None) -> list[dict]:
+def _predict(checkpoint: str, posts: list[dict], device: str | None, consistent: bool) -> list[dict]:
     model, processor = load_checkpoint(checkpoint)
+    if consistent:
+        check_consistent(model.config)
     model.to(device or default_device())
     batch = ImageTextCollator(processor)(posts)
     if not _readable(model, batch).all():
         raise CallError("The post must have a text or a picture that the model reads, got neither.")
     names = label_names(model.config)
+    if model.config.tasks is not None:
+        return [{"tasks": answer} for answer in _answers_of_tasks(model, batch, consistent)]
     answers = []
     for scores in _scores(model, batch):  # (L,)
         if answers_questions(model):
@@ -101,6 +119,7 @@ def predict_table(
     *,
     split: str | None = None,
     columns: dict | None = None,
+    consistent: bool = False,
     batch_size: int = 32,
     num_workers: int = 0,
     device: str | None = None,
@@ -109,7 +128,8 @@ def predict_table(
     """Label and scores of every post of a data set, as Parquet.
 
     `predictions.parquet` has `id`, `label` and `score_<label>` for each label, in the order of the rows, or `id`,
-    `answer` and its `score` of a model that answers questions;
+    `answer` and its `score` of a model that answers questions, or `label_<task>` and `score_<task>:<label>` of one
+    with several tasks;
     `rejected.parquet` has `id` and `reason` of each row that cannot be read, so that every row is in one of the two.
 
     Args:
@@ -118,6 +138,7 @@ def predict_table(
         output_dir: where the two files go; it must be empty unless `overwrite`.
         split: which part; None where there is only one.
         columns: keywords of `load_pairs`; a column that is not given is the one that the checkpoint was trained with.
+        consistent: as in `predict`.
         batch_size: posts a batch.
         num_workers: processes that read pictures; 0 reads them in this one.
         device: as in `predict`.
@@ -129,9 +150,11 @@ def predict_table(
     """
     check_output_dir(Path(output_dir), overwrite)
     model, processor = load_checkpoint(checkpoint)
+    if consistent:
+        check_consistent(model.config)
     model.to(device or default_device())
     columns = {**read_run(checkpoint).get("columns", {}), **(columns or {})}
-    for column in ("label_column", "text_label_column", "image_label_column"):
+    for column in ("label_column", "text_label_column", "image_label_column", "label_columns"):
         columns[column] = None
     try:
         splits = load_pairs(data, **columns, check_rows=False)
@@ -155,7 +178,7 @@ def predict_table(
         pq.ParquetWriter(rejected, REJECTED_SCHEMA) as rejected_writer,
         tqdm(total=len(rows), unit="post", desc="predict") as bar,
     ):
-        for answered, refused in _answer(model, batches):
+        for answered, refused in _answer(model, batches, consistent):
             answer_writer.write_table(pa.Table.from_pylist(answered, schema))
             rejected_writer.write_table(pa.Table.from_pylist(refused, REJECTED_SCHEMA))
             counts["n"] += len(answered)
@@ -189,12 +212,12 @@ def default_device() -> str:
     return str(torch.accelerator.current_accelerator() or "cpu") if torch.accelerator.is_available() else "cpu"
 
 
-def _answer(model: PreTrainedModel, batches: DataLoader) -> Iterator[tuple[list[dict], list[dict]]]:
+def _answer(model: PreTrainedModel, batches: DataLoader, consistent: bool) -> Iterator[tuple[list[dict], list[dict]]]:
     """Rows of the two tables, a batch at a time."""
     for ids, batch, rejected in batches:
         answered = []
         if batch is not None:
-            for post, row, readable in zip(ids, _rows(model, batch), _readable(model, batch), strict=True):
+            for post, row, readable in zip(ids, _rows(model, batch, consistent), _readable(model, batch), strict=True):
                 if readable:
                     answered.append({"id": post, **row})
                 else:
@@ -202,8 +225,10 @@ def _answer(model: PreTrainedModel, batches: DataLoader) -> Iterator[tuple[list[
         yield answered, rejected
 
 
-def _rows(model: PreTrainedModel, batch: dict) -> list[dict]:
+def _rows(model: PreTrainedModel, batch: dict, consistent: bool) -> list[dict]:
     """What the table says of each post, or question, of a batch."""
+    if model.config.tasks is not None:
+        return [_task_row(answer) for answer in _answers_of_tasks(model, batch, consistent)]
     scores, names = _scores(model, batch), label_names(model.config)
     if answers_questions(model):
         best, ids = (part.tolist() for part in scores.max(dim=-1))  # (B,) each
@@ -220,12 +245,40 @@ def _readable(model: PreTrainedModel, batch: dict) -> Tensor:
 
 
 @torch.inference_mode()
+def _logits(model: PreTrainedModel, batch: dict) -> Tensor:
+    """`(B, L)`"""
+    model.eval()
+    return model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits.float().cpu()
+
+
 def _scores(model: PreTrainedModel, batch: dict) -> Tensor:
     """`(B, L)` probabilities. Of answers to a question several may be right, as of several labels a post."""
-    model.eval()
-    logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits.float()
+    logits = _logits(model, batch)
     several = model.config.problem_type == "multi_label_classification" or answers_questions(model)
-    return (logits.sigmoid() if several else logits.softmax(dim=-1)).cpu()
+    return logits.sigmoid() if several else logits.softmax(dim=-1)
+
+
+def _answers_of_tasks(model: PreTrainedModel, batch: dict, consistent: bool) -> list[dict]:
+    """For each post `{task: {"label": name, "scores": {name: score}}}`."""
+    config = model.config
+    logits = _logits(model, batch)  # (B, L)
+    posts = [{} for _ in logits]
+    best = task_answers(logits.numpy(), config, consistent).T  # (tasks, B)
+    for (task, names), span, answers in zip(
+        config.tasks.items(), logits.split(config.task_sizes(), dim=-1), best, strict=True
+    ):
+        for post, scores, answer in zip(posts, span.softmax(dim=-1).tolist(), answers, strict=True):
+            post[task] = {"label": names[answer], "scores": dict(zip(names, scores, strict=True))}
+    return posts
+
+
+def _task_row(answer: dict) -> dict:
+    """One post of `_answers_of_tasks` as a row of the table."""
+    labels = {f"label_{task}": of_task["label"] for task, of_task in answer.items()}
+    scores = {
+        f"score_{task}:{name}": score for task, of_task in answer.items() for name, score in of_task["scores"].items()
+    }
+    return labels | scores
 
 
 def _label(scores: list[float], config) -> str | list[str]:
@@ -240,9 +293,11 @@ def _schema(model: PreTrainedModel) -> pa.Schema:
         return pa.schema([("id", pa.string()), ("answer", pa.string()), ("score", pa.float32())])
     config = model.config
     several = config.problem_type == "multi_label_classification"
-    label = pa.list_(pa.string()) if several else pa.string()
+    labels = [("label", pa.list_(pa.string()) if several else pa.string())]
+    if config.tasks is not None:
+        labels = [(f"label_{task}", pa.string()) for task in config.tasks]
     scores = [(f"score_{name}", pa.float32()) for name in label_names(config)]
-    return pa.schema([("id", pa.string()), ("label", label), *scores])
+    return pa.schema([("id", pa.string()), *labels, *scores])
 
 
 __all__ = ["predict", "predict_table", "predict_targets"]

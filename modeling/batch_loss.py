@@ -2,8 +2,6 @@
 
 from torch import Tensor
 
-from duosent.modeling.losses import count_labelled
-
 
 class BatchLoss:
     """What a head's loss is computed from, and how, for a `PreTrainedModel` with a `classification_loss` to inherit
@@ -35,8 +33,8 @@ class BatchLoss:
         return {"loss": loss, "classification_loss": loss}
 
     def count_posts(self, labels: Tensor) -> Tensor:
-        """How many posts the mean is taken over, a scalar."""
-        return count_labelled(labels)
+        """How many posts the mean is taken over: scalar, with tasks `(tasks,)`."""
+        return self.classification_loss.count_posts(labels)
 
 
 __all__ = ["BatchLoss"]

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from duosent.modeling.losses import IGNORED_LABEL, classification_loss
+from duosent.modeling.losses import IGNORED_LABEL, classification_loss, count_labelled
 
 
 class ClassificationLoss(nn.Module):
@@ -15,29 +15,60 @@ class ClassificationLoss(nn.Module):
 
     Args:
         problem_type: the config's.
+        task_sizes: of several labels in one model, how many each task has; the loss is then the mean over the tasks,
+            a task without a label in the batch counting as 0. None for a single task.
         class_weights, focal_gamma, label_smoothing: see `balanced_classification_loss`.
     """
 
     def __init__(
         self,
         problem_type: str | None = None,
+        task_sizes: list[int] | None = None,
         class_weights: Tensor | None = None,
         focal_gamma: float = 0.0,
         label_smoothing: float = 0.0,
     ):
         super().__init__()
         self.several = problem_type == "multi_label_classification"
-        self.problem_type = problem_type
+        self.problem_type, self.task_sizes = problem_type, task_sizes
         self.focal_gamma, self.label_smoothing = focal_gamma, label_smoothing
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.plain = class_weights is None and focal_gamma == 0 and label_smoothing == 0
 
     def forward(self, logits: Tensor, labels: Tensor, num_posts: Tensor | None = None) -> Tensor:
-        """logits `(B, L)`, labels and `num_posts` as in `classification_loss` -> scalar"""
+        """
+        Args:
+            logits: `(B, L)`.
+            labels: as in `classification_loss`; with tasks `(B, tasks)` class indices, -100 for none.
+            num_posts: as in `classification_loss`; with tasks `(tasks,)`.
+
+        Returns: scalar.
+
+        Raises:
+            ValueError: for labels that are not one a task.
+        """
+        if self.task_sizes is None:
+            return self._of_one_task(logits, labels, self.class_weights, num_posts)
+        if labels.shape != (len(logits), len(self.task_sizes)):
+            wanted, got = (len(logits), len(self.task_sizes)), tuple(labels.shape)
+            raise ValueError(f"labels must be of shape (posts, tasks), here {wanted}, got {got}.")
+        spans = logits.split(self.task_sizes, dim=-1)
+        weights = [None] * len(spans) if self.class_weights is None else self.class_weights.split(self.task_sizes)
+        posts = [None] * len(spans) if num_posts is None else num_posts.unbind()
+        of_tasks = zip(spans, labels.unbind(dim=-1), weights, posts, strict=True)
+        return torch.stack([self._of_one_task(*of_task) for of_task in of_tasks]).mean()
+
+    def count_posts(self, labels: Tensor) -> Tensor:
+        """How many posts the mean is taken over: scalar, with tasks `(tasks,)`."""
+        return count_labelled(labels) if self.task_sizes is None else (labels != IGNORED_LABEL).sum(dim=0)
+
+    def _of_one_task(
+        self, logits: Tensor, labels: Tensor, class_weights: Tensor | None, num_posts: Tensor | None
+    ) -> Tensor:
         if self.plain or not self.training:
             return classification_loss(logits, labels, self.problem_type, num_posts)
         balanced = binary_balanced_loss if self.several else balanced_classification_loss
-        return balanced(logits, labels, self.class_weights, self.focal_gamma, self.label_smoothing, num_posts)
+        return balanced(logits, labels, class_weights, self.focal_gamma, self.label_smoothing, num_posts)
 
 
 def balanced_classification_loss(

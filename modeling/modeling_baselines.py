@@ -32,7 +32,7 @@ class BaselineForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrain
         if self.vision_model is not None:
             width += vision_width(self.vision_model)
         self.classifier = Classifier(width, config)
-        self.classification_loss = ClassificationLoss(config.problem_type)
+        self.classification_loss = ClassificationLoss(config.problem_type, config.task_sizes())
         self.post_init()
 
     @can_return_tuple
@@ -51,7 +51,8 @@ class BaselineForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrain
         Args:
             input_ids, attention_mask, token_type_ids: `(B, T)`; pixel_values: `(B, 3, height, width)`. A side that
                 the config leaves out is not read.
-            labels: `(B,)` class indices, -100 for none; `(B, L)` of 0 and 1 for several labels a post.
+            labels: `(B,)` class indices, -100 for none; `(B, L)` of 0 and 1 for several labels a post; with
+                tasks `(B, tasks)` class indices.
             text_present, image_present: `(B,)` bool.
 
         Raises:

@@ -68,7 +68,7 @@ class ClmlfForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedM
         self.fusion_layers = self_attention_layers(config, config.num_fusion_layers)
         self.pooling = AttentionPooling(config)
         self.classifier = Classifier(config.hidden_size, config)
-        self.classification_loss = ClassificationLoss(config.problem_type)
+        self.classification_loss = ClassificationLoss(config.problem_type, config.task_sizes())
         self.post_init()
 
     @can_return_tuple
@@ -128,17 +128,24 @@ class ClmlfForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedM
         augmented: Tensor | None = None,
         num_posts: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """`L_SC + lambda_lbcl L_LBCL + lambda_dbcl L_DBCL`."""
+        """`L_SC + lambda_lbcl L_LBCL + lambda_dbcl L_DBCL`, with tasks each the mean over them."""
         terms, config = super().losses(logits, labels, num_posts), self.config
-        groups = label_set_index(labels) if labels.ndim == 2 else labels  # (B,)
         temperature = config.contrastive_temperature
         if config.label_contrastive_weight:
-            loss = label_based_contrastive_loss(features, groups, temperature)
+            each = [label_based_contrastive_loss(features, groups, temperature) for groups in self._groups(labels)]
+            loss = torch.stack(each).mean()
             terms |= {"label_contrastive_loss": loss, "loss": terms["loss"] + config.label_contrastive_weight * loss}
         if config.data_contrastive_weight:
-            loss = data_based_contrastive_loss(features, augmented, groups, temperature)
+            each = [data_based_contrastive_loss(features, augmented, own, temperature) for own in self._groups(labels)]
+            loss = torch.stack(each).mean()
             terms |= {"data_contrastive_loss": loss, "loss": terms["loss"] + config.data_contrastive_weight * loss}
         return terms
+
+    def _groups(self, labels: Tensor) -> tuple[Tensor, ...]:
+        """Which posts belong together, `(B,)` each: by their label, their whole set of labels, or by each task."""
+        if self.config.tasks is not None:
+            return labels.unbind(dim=-1)
+        return (label_set_index(labels) if labels.ndim == 2 else labels,)
 
     def fuse(self, *post) -> Tensor:
         """Multi-layer fusion. Args as for `encode_pair`; returns the pooled feature `R (B, D)`."""

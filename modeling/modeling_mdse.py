@@ -224,7 +224,7 @@ class MdseForImageTextClassification(BatchLoss, MdsePreTrainedModel):
         super().__init__(config)
         self.mdse = MdseModel(config)
         self.classifier = Classifier(config.hidden_size, config)
-        self.classification_loss = ClassificationLoss(config.problem_type)
+        self.classification_loss = ClassificationLoss(config.problem_type, config.task_sizes())
         self.post_init()
 
     @can_return_tuple
@@ -243,7 +243,8 @@ class MdseForImageTextClassification(BatchLoss, MdsePreTrainedModel):
     ) -> MdseOutput:
         """
         Args:
-            labels: `(B,)` class indices, -100 for none; `(B, L)` of 0 and 1 for several labels a post.
+            labels: `(B,)` class indices, -100 for none; `(B, L)` of 0 and 1 for several labels a post; with
+                tasks `(B, tasks)` class indices.
             text_labels, image_labels: the same, of the words alone and of the picture alone; where one is None or
                 -100, the post's label serves.
             Others: see `MdseModel.forward`.
@@ -277,7 +278,7 @@ class MdseForImageTextClassification(BatchLoss, MdsePreTrainedModel):
         **inputs,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """See `BatchLoss.loss_inputs`. With a contrastive loss also the `V` contrastive views of each post,
-        `views (B, V, D)`, and `labels_of_views`, `(B, V)` or `(B, V, L)`."""
+        `views (B, V, D)`, and `labels_of_views`, `(B, V)`, `(B, V, L)` or `(B, V, tasks)`."""
         predictions, targets = {"logits": output.logits}, {"labels": labels}
         if self.compares_posts:
             labels_of_views = {
@@ -298,19 +299,26 @@ class MdseForImageTextClassification(BatchLoss, MdsePreTrainedModel):
         labels_of_views: Tensor | None = None,
         num_posts: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """`L_SC + contrastive_weight * L_MACL`, the latter by (10), (11) over the rows of all views."""
+        """`L_SC + contrastive_weight * L_MACL`, the latter by (10), (11) over the rows of all views,
+        with tasks the mean over them."""
         terms = super().losses(logits, labels, num_posts)
         if views is None:
             return terms
-        labels = labels_of_views.transpose(0, 1).flatten(0, 1)  # (V B,) or (V B, L)
-        terms["contrastive_loss"] = modality_agnostic_contrastive_loss(
-            views.transpose(0, 1).flatten(0, 1),  # (V B, D)
-            label_set_index(labels) if labels.ndim == 2 else labels,
-            temperature=self.config.contrastive_temperature,
-            form=self.config.contrastive_form,
-        )
+        views = views.transpose(0, 1).flatten(0, 1)  # (V B, D)
+        labels = labels_of_views.transpose(0, 1).flatten(0, 1)  # (V B,), (V B, L) or (V B, tasks)
+        if self.config.tasks is not None:
+            contrasts = [self._contrast(views, of_task) for of_task in labels.unbind(dim=-1)]
+            terms["contrastive_loss"] = torch.stack(contrasts).mean()
+        else:
+            terms["contrastive_loss"] = self._contrast(views, label_set_index(labels) if labels.ndim == 2 else labels)
         terms["loss"] = terms["loss"] + self.config.contrastive_weight * terms["contrastive_loss"]
         return terms
+
+    def _contrast(self, views: Tensor, labels: Tensor) -> Tensor:
+        """views `(V B, D)`, labels `(V B,)` -> scalar"""
+        return modality_agnostic_contrastive_loss(
+            views, labels, temperature=self.config.contrastive_temperature, form=self.config.contrastive_form
+        )
 
 
 def presence(side: Tensor | None, present: Tensor | None, labels: Tensor) -> Tensor:

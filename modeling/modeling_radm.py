@@ -209,7 +209,7 @@ class RadmForImageTextClassification(BatchLoss, RadmPreTrainedModel):
         self.radm = RadmModel(config)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels)
-        self.classification_loss = ClassificationLoss(config.problem_type)
+        self.classification_loss = ClassificationLoss(config.problem_type, config.task_sizes())
         self.post_init()
 
     @can_return_tuple
@@ -226,7 +226,8 @@ class RadmForImageTextClassification(BatchLoss, RadmPreTrainedModel):
     ) -> RadmOutput:
         """
         Args:
-            labels: `(B,)` class indices, -100 for none; `(B, L)` of 0 and 1 for several labels a post.
+            labels: `(B,)` class indices, -100 for none; `(B, L)` of 0 and 1 for several labels a post; with
+                tasks `(B, tasks)` class indices.
             Others: see `RadmModel.forward`. Labels of the words alone or the picture alone are taken and not used.
         """
         features = self.radm(

@@ -76,7 +76,7 @@ class TfnForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedMod
         self.fusion = self.fusion_class(config)
         self.activation = ACT2FN[config.hidden_act]
         self.classifier = Classifier(config.hidden_size, config)
-        self.classification_loss = ClassificationLoss(config.problem_type)
+        self.classification_loss = ClassificationLoss(config.problem_type, config.task_sizes())
         self.post_init()
 
     @can_return_tuple

@@ -66,7 +66,7 @@ class TombertForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTraine
         self.multimodal_layers = nn.ModuleList(AttentionBlock(config) for _ in range(config.num_multimodal_layers))
         self.pooled = POOLED[config.pooling]
         self.classifier = Classifier((self.pooled.stop - self.pooled.start) * config.hidden_size, config)
-        self.classification_loss = ClassificationLoss(config.problem_type)
+        self.classification_loss = ClassificationLoss(config.problem_type, config.task_sizes())
         self.post_init()
 
     @can_return_tuple

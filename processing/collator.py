@@ -27,6 +27,8 @@ class ImageTextCollator:
         pad_to_multiple_of: lengths of texts are rounded up to a multiple of it, as far as the tokenizer's own limit
             allows; None for the longest text.
         num_labels: `L`; needed for rows with a list of labels, which become a row of 0 and 1.
+        tasks: of several labels in one model, the config's: a row then has a class index, or None, under the name of
+            each task, and the batch has `labels (B, tasks)`.
 
     A row may have `text_label` and `image_label` beside `label`, each a class index, a list of them, or None for none
     (-100), and `target`.
@@ -35,6 +37,7 @@ class ImageTextCollator:
     processor: ImageTextProcessor
     pad_to_multiple_of: int | None = 8
     num_labels: int | None = None
+    tasks: dict[str, list[str]] | None = None
 
     def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         """
@@ -63,6 +66,10 @@ class ImageTextCollator:
         for side, key in (("text", "input_ids"), ("image", "pixel_values")):
             if key not in batch:
                 batch.update(self.processor.empty_side(side, len(rows)))
+        if self.tasks is not None:
+            if any(task in row for task in self.tasks for row in rows):
+                batch["labels"] = torch.stack([self._labels_of_task(rows, task) for task in self.tasks], dim=-1)
+            return batch
         for column, key in (("label", "labels"), ("text_label", "text_labels"), ("image_label", "image_labels")):
             if any(column in row for row in rows):
                 batch[key] = self._labels(rows, column)
@@ -83,7 +90,7 @@ class ImageTextCollator:
             raise ValueError(f"num_labels must be given where {column} holds lists of labels, got None.")
         for row, label in zip(rows, labels, strict=True):
             for index in label if isinstance(label, list | tuple) else [label]:
-                self._check_label(row, column, index)
+                self._check_label(row, column, index, self.num_labels)
         if not several:
             return torch.tensor([IGNORED_LABEL if label is None else int(label) for label in labels])
         columns = torch.zeros(len(labels), self.num_labels)
@@ -94,13 +101,20 @@ class ImageTextCollator:
                 row[torch.as_tensor(label, dtype=torch.long)] = 1.0
         return columns
 
-    def _check_label(self, row: dict, column: str, label) -> None:
+    def _labels_of_task(self, rows: list[dict], task: str) -> torch.Tensor:
+        """`(B,)` class indices"""
+        labels = [row.get(task) for row in rows]
+        for row, label in zip(rows, labels, strict=True):
+            self._check_label(row, task, label, len(self.tasks[task]))
+        return torch.tensor([IGNORED_LABEL if label is None else int(label) for label in labels])
+
+    def _check_label(self, row: dict, column: str, label, size: int | None) -> None:
         """A wrong index would stop the loss without a word of the row, or count from the end."""
         if label is None or label == IGNORED_LABEL:
             return
-        below = "" if self.num_labels is None else f" and < {self.num_labels}"
+        below = "" if size is None else f" and < {size}"
         is_index = isinstance(label, numbers.Integral) and label >= 0
-        if not is_index or (self.num_labels is not None and label >= self.num_labels):
+        if not is_index or (size is not None and label >= size):
             place = f"Row {row['id']}, {column}" if "id" in row else column
             raise ValueError(f"{place} must be a class index >= 0{below}, or None, got {label!r}.")
 

@@ -21,7 +21,7 @@ from duosent.configuration.configuration_radm import RadmConfig
 from duosent.configuration.configuration_tfn import TfnConfig
 from duosent.configuration.configuration_tombert import TombertConfig
 from duosent.parsing import CommandParser
-from duosent.train_flags import TOWER_FIELDS, config_fields, read_train_flags
+from duosent.train_flags import LABEL_FIELDS, TOWER_FIELDS, config_fields, read_train_flags
 
 SMALL = ["--hidden_size", "16", "--num-attention-heads=2", "--intermediate_size", "32"]
 
@@ -170,7 +170,14 @@ def test_every_config_field_is_a_flag():
     for model, config in {"mdse": MdseConfig, "radm": RadmConfig, "concat": BaselineConfig, **own}.items():
         saved = config(text_config={"model_type": "bert"}, vision_config={"model_type": "vit"}).to_diff_dict()
         # What PreTrainedConfig says about itself is no field of ours.
-        fields = set(saved) - {"model_type", "transformers_version", "architectures", "dtype", *TOWER_FIELDS}
+        fields = set(saved) - {
+            "model_type",
+            "transformers_version",
+            "architectures",
+            "dtype",
+            *TOWER_FIELDS,
+            *LABEL_FIELDS,
+        }
         assert fields <= set(config_fields(model)), model
     assert "contrastive_views" in config_fields("mdse") and "cross_modal" in config_fields("radm")
 

@@ -4,7 +4,7 @@ import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict
 
 from duosent.data.pairs import load_pairs
-from duosent.data.streaming import StreamedPairs
+from duosent.data.streaming import StreamedPairs, labels_of
 from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
 from duosent.modeling.modeling_clmlf import ClmlfForImageTextClassification
 from duosent.modeling.modeling_lmf import LmfForImageTextClassification
@@ -13,9 +13,11 @@ from duosent.modeling.modeling_radm import RadmForImageTextClassification
 from duosent.modeling.modeling_tfn import TfnForImageTextClassification
 from duosent.modeling.modeling_tombert import TombertForImageTextClassification
 from duosent.processing.collator import ImageTextCollator
+from duosent.processing.processing_image_text import ImageTextProcessor
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import CallError, label_names
 from duosent.training.imbalance import balanced_sampler, class_weights
+from duosent.training.joint_labels import label_combinations
 from duosent.training.metrics import score_answers
 from duosent.training.predictions import predictions_table
 from duosent.training.trainer import ImageTextTrainer
@@ -26,10 +28,16 @@ class ClassificationTask:
 
     Attributes:
         models: the class of each `--model`.
-        trainer_class, collator_class: what trains it, and what makes its batches.
+        trainer_class: what trains it.
         best_figure: what the best model is kept by, unless the arguments say otherwise.
         figures: what an evaluation gives as plain numbers; micro_f1 only where a post may have several labels.
+
+    Args:
+        consistent: with tasks, give answers that go together; see `task_answers`.
     """
+
+    def __init__(self, consistent: bool = False) -> None:
+        self.consistent = consistent
 
     models = {
         "mdse": MdseForImageTextClassification,
@@ -43,7 +51,6 @@ class ClassificationTask:
         "tombert": TombertForImageTextClassification,
     }
     trainer_class = ImageTextTrainer
-    collator_class = ImageTextCollator
     best_figure = "macro_f1"
     figures = (
         "accuracy",
@@ -55,13 +62,13 @@ class ClassificationTask:
         "contrastive_loss",
     )
 
-    def load(self, data: str, columns: dict, names: list[str] | None = None) -> DatasetDict:
+    def load(self, data: str, columns: dict, names: list[str] | dict | None = None) -> DatasetDict:
         """The rows, by part.
 
         Args:
             data: what `load_pairs` takes.
             columns: keywords of `load_pairs` that choose columns.
-            names: the labels of a trained model; None reads them from the data.
+            names: the labels of a trained model, with tasks those of each; None reads them from the data.
 
         Raises:
             CallError: if the data cannot be read.
@@ -76,11 +83,18 @@ class ClassificationTask:
         splits = dict(self.load(data, columns | {"streaming": True, "parts": ["train"]}))
         if "train" not in splits:
             return splits
-        names = list(self.label_fields(splits["train"])["label2id"])
+        fields = self.label_fields(splits["train"], columns)
+        names = fields["tasks"] or list(fields["label2id"])
         return splits | self.load(data, columns | {"parts": ["validation", "test"]}, names)
 
-    def label_fields(self, rows: Dataset | StreamedPairs) -> dict:
-        """The config's fields that follow from the label column."""
+    def label_fields(self, rows: Dataset | StreamedPairs, columns: dict) -> dict:
+        """The config's fields that follow from the label column, or columns.
+
+        Raises:
+            CallError: for the name of a task that cannot be one.
+        """
+        if columns.get("label_columns") is not None:
+            return self._task_fields(rows, columns["label_columns"])
         feature = rows.features["label"]
         several = not isinstance(feature, ClassLabel)
         names = (feature.feature if several else feature).names
@@ -88,22 +102,67 @@ class ClassificationTask:
             "id2label": dict(enumerate(names)),
             "label2id": {name: index for index, name in enumerate(names)},
             "problem_type": "multi_label_classification" if several else "single_label_classification",
+            "tasks": None,  # a checkpoint to start from may have some
+            "label_combinations": None,
         }
+
+    def _task_fields(self, rows: Dataset | StreamedPairs, columns: list[str]) -> dict:
+        for task in columns:
+            if ":" in task:
+                raise CallError(f"label_columns must be names without a colon, got {task}.")
+        tasks = {task: list(rows.features[task].names) for task in columns}
+        names = [f"{task}:{label}" for task, labels in tasks.items() for label in labels]
+        return {
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: index for index, name in enumerate(names)},
+            "problem_type": None,
+            "tasks": tasks,
+            "label_combinations": label_combinations([labels_of(rows, task) for task in columns]),
+        }
+
+    def evaluation_columns(self, config, recorded: dict, given: dict) -> dict:
+        """The columns to evaluate a checkpoint on.
+
+        Args:
+            config: the model's.
+            recorded: those that it was trained with, as far as that is known.
+            given: those that were chosen now.
+
+        Raises:
+            CallError: for other columns of labels than the checkpoint's tasks, or several for one label.
+        """
+        columns = {**recorded, **given}
+        if config.tasks is None:
+            if "label_columns" in columns:
+                raise CallError(f"The checkpoint gives one label, got {', '.join(columns['label_columns'])}.")
+            return columns
+        tasks = list(config.tasks)
+        chosen = given.get("label_columns") or ([given["label_column"]] if "label_column" in given else tasks)
+        if list(chosen) != tasks:
+            raise CallError(f"The checkpoint gives the labels {', '.join(tasks)}, got {', '.join(chosen)}.")
+        columns.pop("label_column", None)
+        return {**columns, "label_columns": tasks}
+
+    def collator(self, processor: ImageTextProcessor, config) -> ImageTextCollator:
+        return ImageTextCollator(processor, num_labels=config.num_labels, tasks=config.tasks)
 
     def rows_to_learn(self, rows: Dataset | StreamedPairs) -> Dataset | StreamedPairs:
         """The rows of the training part that are learnt from: all."""
         return rows
 
-    def check_training(self, args: ImageTextTrainingArguments, rows: Dataset | StreamedPairs) -> None:
+    def check_training(self, args: ImageTextTrainingArguments, rows: Dataset | StreamedPairs, fields: dict) -> None:
         """
+        Args:
+            fields: what `label_fields` gave.
+
         Raises:
             CallError: for arguments that the training part cannot follow.
         """
-        fields = self.label_fields(rows)
+        names, problem_type, tasks = list(fields["label2id"]), fields["problem_type"], fields["tasks"]
         try:
-            class_weights(args.class_weights, list(fields["label2id"]), fields["problem_type"], rows)
+            class_weights(args.class_weights, names, problem_type, rows, tasks)
             if args.balanced_sampling:
-                balanced_sampler(args, fields["problem_type"], rows)
+                balanced_sampler(args, problem_type, rows, tasks)
         except ValueError as error:
             raise CallError(str(error)) from error
 
@@ -118,8 +177,8 @@ class ClassificationTask:
             prediction: what `Trainer.predict` gave for `rows`.
             config: the model's.
         """
-        figures = score_answers(prediction.predictions, prediction.label_ids, config)
-        return figures | {"labels": label_names(config)}
+        figures = score_answers(prediction.predictions, prediction.label_ids, config, self.consistent)
+        return figures | {"labels": label_names(config)} | ({"consistent": True} if self.consistent else {})
 
     def predictions(self, prediction, rows: Dataset, config) -> pa.Table:
         """The answers post by post; see `score` and `predictions_table`."""

@@ -9,6 +9,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from torch.utils.data import Sampler
 
+from duosent.data.streaming import StreamedPairs, labels_of
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.losses import IGNORED_LABEL
 from duosent.training.arguments import BALANCED, ImageTextTrainingArguments
@@ -35,11 +36,15 @@ def training_loss(args: ImageTextTrainingArguments, model: nn.Module, rows) -> C
         )
     config = model.config
     names = [config.id2label[index] for index in range(config.num_labels)]
-    weights = class_weights(args.class_weights, names, config.problem_type, rows)
-    return ClassificationLoss(config.problem_type, weights, args.focal_gamma, args.label_smoothing_factor)
+    weights = class_weights(args.class_weights, names, config.problem_type, rows, config.tasks)
+    return ClassificationLoss(
+        config.problem_type, config.task_sizes(), weights, args.focal_gamma, args.label_smoothing_factor
+    )
 
 
-def class_weights(wanted: list[str] | None, names: list[str], problem_type: str | None, rows) -> Tensor | None:
+def class_weights(
+    wanted: list[str] | None, names: list[str], problem_type: str | None, rows, tasks: dict | None = None
+) -> Tensor | None:
     """`(L,)`, a weight for each label.
 
     Args:
@@ -48,7 +53,8 @@ def class_weights(wanted: list[str] | None, names: list[str], problem_type: str 
         problem_type: the config's.
         rows: of the training part, for "balanced": of K classes that occur, that of n_c among n labelled posts weighs
             n / (K n_c), which is 1 on average over the posts. Where a post may have several labels, the weight of
-            being there is (n - n_c) / n_c. A label without such a ratio weighs 1.
+            being there is (n - n_c) / n_c. A label without such a ratio weighs 1. Each task is balanced for itself.
+        tasks: the config's.
 
     Raises:
         ValueError: for a label that is not one, or rows that cannot be counted.
@@ -61,17 +67,28 @@ def class_weights(wanted: list[str] | None, names: list[str], problem_type: str 
             if name not in names:
                 raise ValueError(f"class_weights must name labels of {', '.join(names)}, got {name!r}.")
         return torch.tensor([float(given.get(name, 1.0)) for name in names])
-    labels = [label for label in column_of(rows, "label", "class_weights balanced") if is_known(label)]
+    option = f"class_weights {BALANCED}"
+    if tasks is not None:
+        spans = [balanced_weights(column_of(rows, task, option), len(tasks[task]), problem_type) for task in tasks]
+        return torch.cat(spans)
+    return balanced_weights(column_of(rows, "label", option), len(names), problem_type)
+
+
+def balanced_weights(labels: list, size: int, problem_type: str | None) -> Tensor:
+    """`(size,)`, by the counts of the labels; see `class_weights`."""
+    labels = [label for label in labels if is_known(label)]
     if problem_type == MULTI_LABEL:
         counts = Counter(index for label in labels for index in label)
         return torch.tensor(
-            [(len(labels) - counts[c]) / counts[c] if 0 < counts[c] < len(labels) else 1.0 for c in range(len(names))]
+            [(len(labels) - counts[c]) / counts[c] if 0 < counts[c] < len(labels) else 1.0 for c in range(size)]
         )
     counts = Counter(labels)
-    return torch.tensor([len(labels) / (len(counts) * counts[c]) if counts[c] else 1.0 for c in range(len(names))])
+    return torch.tensor([len(labels) / (len(counts) * counts[c]) if counts[c] else 1.0 for c in range(size)])
 
 
-def balanced_sampler(args: ImageTextTrainingArguments, problem_type: str | None, rows) -> "BalancedSampler":
+def balanced_sampler(
+    args: ImageTextTrainingArguments, problem_type: str | None, rows, tasks: dict | None = None
+) -> "BalancedSampler":
     """The sampler of the training part, drawn by `data_seed`, or else `seed`.
 
     Raises:
@@ -79,6 +96,14 @@ def balanced_sampler(args: ImageTextTrainingArguments, problem_type: str | None,
     """
     if problem_type == MULTI_LABEL:
         raise ValueError("balanced_sampling must be off where a post may have several labels: it draws by the label.")
+    if not isinstance(rows, Dataset):
+        raise ValueError(
+            f"balanced_sampling needs a training part that is held as a whole, got {type(rows).__name__}."
+        )
+    if tasks is not None:
+        raise ValueError(
+            "balanced_sampling must be off with several tasks: it draws by the label, of which a post has several."
+        )
     labels = column_of(rows, "label", "balanced_sampling")
     return BalancedSampler(labels, args.seed if args.data_seed is None else args.data_seed)
 
@@ -87,13 +112,13 @@ def column_of(rows, column: str, option: str) -> list:
     """All labels of the training part.
 
     Raises:
-        ValueError: for rows that are not held as a whole, or have no such column.
+        ValueError: for rows of another class, or without such a column.
     """
-    if not isinstance(rows, Dataset):
-        raise ValueError(f"{option} needs a training part that is held as a whole, got {type(rows).__name__}.")
-    if column not in rows.column_names:
-        raise ValueError(f"{option} needs a column {column} in the training part, got {', '.join(rows.column_names)}.")
-    return rows[column][:]
+    if not isinstance(rows, Dataset | StreamedPairs):
+        raise ValueError(f"{option} needs rows as load_pairs gives them, got {type(rows).__name__}.")
+    if column not in rows.features:
+        raise ValueError(f"{option} needs a column {column} in the training part, got {', '.join(rows.features)}.")
+    return labels_of(rows, column)
 
 
 def is_known(label) -> bool:

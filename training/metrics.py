@@ -11,6 +11,8 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
+from duosent.training.joint_labels import contradicting, task_answers
+
 IGNORED = -100  # a label that is not known
 CONFIGS = ("default", "multilabel")
 
@@ -121,28 +123,71 @@ def answers(logits: np.ndarray, config) -> np.ndarray:
     return logits.argmax(axis=-1)
 
 
-def score_answers(logits: np.ndarray, references: np.ndarray, config) -> dict:
-    """All figures of `ImageTextMetrics` for a model's logits.
+def score_answers(logits: np.ndarray, references: np.ndarray, config, consistent: bool = False) -> dict:
+    """All figures of `ImageTextMetrics` for a model's logits; with tasks see `score_tasks`.
 
     Args:
         logits: `(N, L)`.
-        references: `(N,)` class indices, or `(N, L)` of 0 and 1; -100 for no label.
-        config: the model's, for the names of the labels and `problem_type`.
+        references: `(N,)` class indices, or `(N, L)` of 0 and 1, or with tasks `(N, tasks)`; -100 for no label.
+        config: the model's, for the names of the labels, `problem_type` and `tasks`.
+        consistent: with tasks, see `task_answers`.
     """
+    if getattr(config, "tasks", None) is not None:
+        return score_tasks(task_answers(logits, config, consistent), references, config)
     several = config.problem_type == "multi_label_classification"
     labels = [config.id2label[index] for index in range(config.num_labels)]
     metrics = ImageTextMetrics(labels, "multilabel" if several else None)
     return metrics.compute(predictions=answers(logits, config), references=references.astype(np.int64))
 
 
+def score_tasks(given: np.ndarray, references: np.ndarray, config) -> dict:
+    """Figures of each task and of them together.
+
+    Args:
+        given, references: `(N, tasks)` class indices, of the latter -100 for no label.
+        config: the model's.
+
+    Returns: `tasks`, by name the figures of `ImageTextMetrics` over the posts that have a label of that task (a task
+        of which no post has one is left out); `accuracy`, `macro_f1`, `weighted_f1` and `majority_accuracy`, each the
+        mean of the tasks'; `n`, posts with a label; `joint_accuracy`, among those with all labels the share with every
+        answer right, if there are any; `contradictions`, among `n` the share of answers that never occurred together
+        in training, if the config knows.
+
+    Raises:
+        ValueError: if no post has a label.
+    """
+    known = references != IGNORED  # (N, tasks)
+    tasks = {}
+    for place, (task, labels) in enumerate(config.tasks.items()):
+        if known[:, place].any():
+            of_task = ImageTextMetrics(labels).compute(
+                predictions=given[:, place], references=references[:, place].astype(np.int64)
+            )
+            tasks[task] = of_task | {"labels": labels}
+    if not tasks:
+        raise ValueError(f"At least one row must have a label, got none in {len(references)}.")
+    means = ("accuracy", "macro_f1", "weighted_f1", "majority_accuracy")
+    figures = {name: float(np.mean([of_task[name] for of_task in tasks.values()])) for name in means}
+    labelled, whole = known.any(axis=1), known.all(axis=1)
+    figures["n"] = int(labelled.sum())
+    if whole.any():
+        figures["joint_accuracy"] = float((given == references)[whole].all(axis=1).mean())
+    if config.label_combinations is not None:
+        figures["contradictions"] = float(contradicting(given[labelled], config).mean())
+    return figures | {"tasks": tasks}
+
+
 def compute_metrics_for(config):
-    """The `compute_metrics` of a Trainer: the plain numbers of `ImageTextMetrics` for a model with this config."""
+    """The `compute_metrics` of a Trainer: the plain numbers of `score_answers` for a model with this config, those of
+    a task with its name in front, `mood:macro_f1`."""
 
     def compute_metrics(prediction) -> dict[str, float]:
         figures = score_answers(prediction.predictions, prediction.label_ids, config)
+        for task, of_task in figures.get("tasks", {}).items():
+            figures |= {f"{task}:{name}": value for name, value in of_task.items()}
         return {name: value for name, value in figures.items() if isinstance(value, int | float)}
 
     return compute_metrics
 
 
-__all__ = ["ImageTextMetrics", "answers", "compute_metrics_for", "score_answers"]
+__all__ = ["ImageTextMetrics", "answers", "compute_metrics_for", "score_answers", "score_tasks"]

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -36,6 +37,7 @@ from duosent.training.checkpoints import (
     write_json,
 )
 from duosent.training.classification_task import ClassificationTask
+from duosent.training.joint_labels import check_consistent
 from duosent.training.predictions import predictions_file
 from duosent.training.progress import RunProgress
 from duosent.training.sides import check_sides, score_sides
@@ -151,12 +153,12 @@ def train(
 
     parts = [part for part in RESULT_FILES if part in splits and (part == "validation" or evaluate_test)]
     learnt = aim.rows_to_learn(splits["train"])
-    aim.check_training(args, learnt)
+    fields = aim.label_fields(splits["train"], options["columns"])
+    aim.check_training(args, learnt, fields)
     scored = {part: aim.rows_to_score(splits[part], part) for part in parts}
 
     set_seed(args.seed)  # before the new weights are drawn
-    fields = {**aim.label_fields(splits["train"]), **options["config"]}
-    network, processor = start.build(aim.models[model], fields, options["processing"])
+    network, processor = start.build(aim.models[model], {**fields, **options["config"]}, options["processing"])
     for part in parts if evaluate_sides else []:
         check_sides(network, scored[part], part)
     trainer = _quiet_trainer(aim, network, processor, args, learnt, scored.get("validation"))
@@ -198,6 +200,7 @@ def evaluate(
     *,
     columns: dict | None = None,
     sides: bool = False,
+    consistent: bool = False,
     batch_size: int = 64,
     use_cpu: bool = False,
     predictions: str | None = None,
@@ -211,6 +214,7 @@ def evaluate(
         split: which part.
         output: JSON file to write; None writes none.
         sides: as `evaluate_sides` in `train`; the pictures are shuffled by the seed of the run.
+        consistent: of a model with several labels, take the most probable answers that occurred together in training.
         batch_size: posts a batch on each device.
         use_cpu: leave a GPU alone.
         predictions: Parquet file to write the answers to, as `train` does; None writes none.
@@ -223,8 +227,11 @@ def evaluate(
     """
     model, processor = load_checkpoint(checkpoint)
     run = read_run(checkpoint)
-    aim = TASKS["vqa" if answers_questions(model) else "classification"]
-    splits = aim.load(data, {**run.get("columns", {}), **(columns or {})}, label_names(model.config))
+    aim = TASKS["vqa"] if answers_questions(model) else ClassificationTask(consistent)
+    if consistent:
+        check_consistent(model.config)
+    columns = aim.evaluation_columns(model.config, run.get("columns", {}), columns or {})
+    splits = aim.load(data, columns, model.config.tasks or label_names(model.config))
     _check_part(splits, split, data)
     if sides:
         check_sides(model, splits[split], split)
@@ -315,8 +322,7 @@ def _check_part(splits: dict, part: str, data: str) -> None:
 
 
 def _quiet_trainer(aim, model, processor, args, train_rows=None, eval_rows=None) -> ImageTextTrainer:
-    collator = aim.collator_class(processor, num_labels=model.config.num_labels)
-    trainer = aim.trainer_class(model, args, collator, train_rows, eval_rows)
+    trainer = aim.trainer_class(model, args, aim.collator(processor, model.config), train_rows, eval_rows)
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
     trainer.add_callback(RunProgress())
@@ -336,9 +342,10 @@ def _evaluate_part(
     losses = {
         name.removeprefix(f"{part}_"): value for name, value in prediction.metrics.items() if name.endswith("loss")
     }
-    sides = {} if sides_seed is None else {"sides": score_sides(trainer, scored, prediction, sides_seed)}
+    score = partial(aim.score, rows=scored, config=trainer.model.config)
+    sides = {} if sides_seed is None else {"sides": score_sides(trainer, scored, prediction, score, sides_seed)}
     return {
-        **aim.score(prediction, scored, trainer.model.config),
+        **score(prediction),
         **losses,
         **sides,
         "split": part,

@@ -13,7 +13,6 @@ from transformers import PreTrainedModel, Trainer
 
 from duosent.modeling.losses import IGNORED_LABEL
 from duosent.training.checkpoints import CallError, answers_questions
-from duosent.training.metrics import score_answers
 
 FIGURES = ("accuracy", "macro_f1", "n")
 
@@ -41,7 +40,7 @@ def check_sides(model: PreTrainedModel, rows: Dataset, part: str) -> None:
         raise CallError(f"The {part} part must hold a post with words and a picture to evaluate the sides, got none.")
 
 
-def score_sides(trainer: Trainer, rows: Dataset, prediction, seed: int) -> dict:
+def score_sides(trainer: Trainer, rows: Dataset, prediction, score: Callable, seed: int) -> dict:
     """Figures of the same posts with both sides, with one of them, and with the picture of another post.
 
     Only posts that have words and a picture take part, so that the four compare. It costs three passes.
@@ -50,9 +49,11 @@ def score_sides(trainer: Trainer, rows: Dataset, prediction, seed: int) -> dict:
         trainer: with a model that reads both sides and an `ImageTextCollator`.
         rows: of one part, as `load_pairs` gives them.
         prediction: what `trainer.predict` gave for them as they are.
+        score: what gives the figures of a prediction.
         seed: of the shuffled pictures.
 
-    Returns: `both`, `text`, `image` and `shuffled_images`, each with `accuracy`, `macro_f1` and `n`, and `seed`.
+    Returns: `both`, `text`, `image` and `shuffled_images`, each with `accuracy`, `macro_f1` and `n`, with
+        tasks of each task too, and `seed`.
     """
     plain, metrics = trainer.data_collator, trainer.compute_metrics
     passes = {
@@ -60,17 +61,25 @@ def score_sides(trainer: Trainer, rows: Dataset, prediction, seed: int) -> dict:
         "image": (rows, OneSide(plain, without="text")),
         "shuffled_images": (ShuffledPictures(rows, seed), OneSide(plain)),
     }
-    logits = {"both": prediction.predictions}
+    answers = {}
     trainer.compute_metrics = None
     try:
         for name, (posts, collator) in passes.items():
             trainer.data_collator = collator
-            answer = trainer.predict(posts, metric_key_prefix=name)
-            logits[name], labels = answer.predictions, answer.label_ids
+            answers[name] = trainer.predict(posts, metric_key_prefix=name)
     finally:
         trainer.data_collator, trainer.compute_metrics = plain, metrics
-    figures = {name: score_answers(values, labels, trainer.model.config) for name, values in logits.items()}
-    return {name: {key: found[key] for key in FIGURES} for name, found in figures.items()} | {"seed": seed}
+    # The passes know by their labels which posts have both sides.
+    both = prediction._replace(label_ids=answers["text"].label_ids)
+    return {name: pick(score(answer)) for name, answer in {"both": both, **answers}.items()} | {"seed": seed}
+
+
+def pick(figures: dict) -> dict:
+    """The few figures that are shown of a side."""
+    picked = {name: figures[name] for name in FIGURES}
+    if "tasks" in figures:
+        picked["tasks"] = {task: pick(of_task) for task, of_task in figures["tasks"].items()}
+    return picked
 
 
 @dataclass

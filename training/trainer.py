@@ -95,7 +95,9 @@ class ImageTextTrainer(Trainer):
             self.model.classification_loss = balanced_loss.to(self.model.device)
         self._sampler = None
         if train_dataset is not None and args.balanced_sampling:
-            self._sampler = balanced_sampler(args, self.model.config.problem_type, train_dataset)
+            self._sampler = balanced_sampler(
+                args, self.model.config.problem_type, train_dataset, self.model.config.tasks
+            )
             # Accelerate does not reach it in the epoch that several processes resume.
             self.add_callback(EpochTeller(self._sampler))
         self._whole_batch: SummedBatch | CachedBatch | None = None

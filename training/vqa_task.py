@@ -7,6 +7,7 @@ from datasets import Dataset, DatasetDict
 
 from duosent.data.questions import answerable, answered, load_questions
 from duosent.modeling.modeling_radm import RadmForVisualQuestionAnswering
+from duosent.processing.processing_image_text import ImageTextProcessor
 from duosent.processing.vqa_collator import VisualQuestionCollator
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import CallError, label_names
@@ -31,7 +32,6 @@ class VisualQuestionTask:
 
     models = {"radm": RadmForVisualQuestionAnswering}
     trainer_class = VisualQuestionTrainer
-    collator_class = VisualQuestionCollator
     best_figure = "accuracy"
     figures = ("accuracy", "loss", "classification_loss")
 
@@ -61,14 +61,23 @@ class VisualQuestionTask:
         """
         raise CallError("streaming must not be given for task vqa: only the pictures of its table are large.")
 
-    def label_fields(self, rows: Dataset) -> dict:
+    def label_fields(self, rows: Dataset, columns: dict) -> dict:
         """The config's fields that follow from the vocabulary."""
         names = rows.features["answer_ids"].feature.names
         return {
             "id2label": dict(enumerate(names)),
             "label2id": {name: index for index, name in enumerate(names)},
-            "problem_type": None,  # a checkpoint to start from may have one, that of its own labels
+            # A checkpoint to start from may have these, those of its own labels.
+            "problem_type": None,
+            "tasks": None,
+            "label_combinations": None,
         }
+
+    def evaluation_columns(self, config, recorded: dict, given: dict) -> dict:
+        return {**recorded, **given}
+
+    def collator(self, processor: ImageTextProcessor, config) -> VisualQuestionCollator:
+        return VisualQuestionCollator(processor, num_labels=config.num_labels)
 
     def rows_to_learn(self, rows: Dataset) -> Dataset:
         """The questions with an answer in the vocabulary.
@@ -84,7 +93,7 @@ class VisualQuestionTask:
             logger.info("%d of %d questions have no answer in the vocabulary: left out.", left_out, len(rows))
         return learnt
 
-    def check_training(self, args: ImageTextTrainingArguments, rows: Dataset) -> None:
+    def check_training(self, args: ImageTextTrainingArguments, rows: Dataset, fields: dict) -> None:
         """
         Raises:
             CallError: for arguments that are about posts and their labels.

@@ -40,7 +40,7 @@ class SummedBatch:
 
     def __init__(self, chunks: list[dict[str, Tensor]], head: nn.Module, accelerator: Accelerator):
         self._head, self._processes = head, accelerator.num_processes
-        posts = torch.stack([head.count_posts(chunk["labels"]) for chunk in chunks]).sum()
+        posts = torch.stack([head.count_posts(chunk["labels"]) for chunk in chunks]).sum(dim=0)
         self._num_posts = accelerator.reduce(posts.to(accelerator.device), "sum")
 
     def terms(self, model: nn.Module, chunk: dict[str, Tensor]) -> dict[str, Tensor]:

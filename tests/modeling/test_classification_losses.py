@@ -104,7 +104,7 @@ def test_it_acts_in_training_alone(several):
     problem_type = "multi_label_classification" if several else None
     labels = torch.tensor([[1.0, 0.0, 1.0]] * 6) if several else torch.tensor([0, 2, 1, -100, 1, 0])
     weights = torch.tensor([0.5, 2.0, 1.0], dtype=torch.double)
-    loss = ClassificationLoss(problem_type, weights, 2.0, 0.1)
+    loss = ClassificationLoss(problem_type, None, weights, 2.0, 0.1)
     function = binary_balanced_loss if several else balanced_classification_loss
     assert_close(loss.train()(LOGITS, labels), function(LOGITS, labels, weights, 2.0, 0.1))
     assert_close(loss.eval()(LOGITS, labels), classification_loss(LOGITS, labels, problem_type))
@@ -120,7 +120,7 @@ def test_every_model_takes_it_and_no_checkpoint_knows_of_it(model_class, tmp_pat
     model, batch = build(model_class, hidden_dropout_prob=0, attention_probs_dropout_prob=0), make_batch()
     plain = model(**batch)
     names = set(model.state_dict())
-    model.classification_loss = ClassificationLoss(None, torch.tensor([0.5, 2.0, 3.0]), 2.0, 0.1)
+    model.classification_loss = ClassificationLoss(None, None, torch.tensor([0.5, 2.0, 3.0]), 2.0, 0.1)
     model.classification_loss.train()  # and nothing else: dropout stays off
     heavy = model(**batch)
     expected = balanced_classification_loss(

@@ -133,3 +133,18 @@ def test_a_batch_is_its_rows_side_by_side(processor, rows):
         for key in ("input_ids", "token_type_ids"):
             used = batch["attention_mask"][index].bool()
             assert batch[key][index][used].tolist() == alone[key][0][alone["attention_mask"][0].bool()].tolist()
+
+
+def test_several_tasks_are_columns_of_labels(processor):
+    tasks = {"mood": ["sad", "glad"], "label": ["a", "b", "c"]}
+    rows = [
+        {"text": "good", "mood": 1, "label": 2, "text_label": 9},
+        {"text": "bad", "mood": None, "label": 0},
+        {"text": "sun", "mood": 0},
+    ]
+    batch = ImageTextCollator(processor, tasks=tasks)(rows)
+    assert batch["labels"].tolist() == [[1, 2], [-100, 0], [0, -100]]
+    assert not {"text_labels", "image_labels"} & batch.keys()
+    assert "labels" not in ImageTextCollator(processor, tasks=tasks)([{"text": "good"}])
+    with pytest.raises(ValueError, match=r"^Row 7, mood must be a class index >= 0 and < 2, or None, got 2\.$"):
+        ImageTextCollator(processor, num_labels=5, tasks=tasks)([{"id": 7, "text": "good", "mood": 2}])

@@ -19,7 +19,7 @@ from duosent.processing.collator import ImageTextCollator
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import CallError
 from duosent.training.classification_task import ClassificationTask
-from duosent.training.imbalance import BalancedSampler, class_weights, training_loss
+from duosent.training.imbalance import BalancedSampler, balanced_sampler, class_weights, training_loss
 from duosent.training.trainer import ImageTextTrainer
 from duosent.training.vqa_task import VisualQuestionTask
 
@@ -215,16 +215,24 @@ def test_what_the_data_cannot_follow_is_refused_before_any_work(tmp_path):
         (balanced, labelled([[0], [1, 2]], several=True), "balanced_sampling must be off where a post may have"),
     ]:
         with pytest.raises(CallError) as error:
-            task.check_training(args, rows)
+            task.check_training(args, rows, task.label_fields(rows, {}))
         assert str(error.value).startswith(message)
     with pytest.raises(CallError, match=r"^class_weights must not be given for task vqa"):
-        VisualQuestionTask().check_training(weighted, None)
+        VisualQuestionTask().check_training(weighted, None, {})
 
 
-def test_rows_that_are_not_held_as_a_whole_and_models_without_labels(tmp_path):
+def test_rows_of_another_kind_and_models_without_labels(tmp_path):
     args = ImageTextTrainingArguments(str(tmp_path), class_weights="balanced")
-    with pytest.raises(ValueError, match=r"^class_weights balanced needs a training part that is held as a whole"):
-        class_weights(args.class_weights, NAMES, None, iter([]))
+    with pytest.raises(ValueError, match=r"^class_weights balanced needs rows as load_pairs gives them, got list"):
+        class_weights(args.class_weights, NAMES, None, [])
+    with pytest.raises(
+        ValueError, match=r"^balanced_sampling needs a training part that is held as a whole, got list"
+    ):
+        balanced_sampler(args, None, [])
+    with pytest.raises(
+        ValueError, match=r"^class_weights balanced needs a column mood in the training part, got label"
+    ):
+        class_weights(args.class_weights, NAMES, None, labelled([0]), {"mood": NAMES})
     sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "num_hidden_layers": 1}
     config = RadmConfig(
         text_config={"model_type": "bert", "vocab_size": 9, **sizes},

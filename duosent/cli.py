@@ -471,6 +471,7 @@ def predict(options, free, parser) -> None:
 
 def declare_compare(parser: CommandParser) -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", help="output folder of train: one run, several seeds, folds")
+    parser.add_argument("--label", metavar="NAME", help="which label of models that give several")
     parser.add_argument("--split", choices=["test", "validation"], help="default: test where all have it")
     note = "what the models are tested by (%(default)s)"
     parser.add_argument("--metric", default="accuracy", choices=["accuracy", "macro_f1", "weighted_f1"], help=note)
@@ -497,7 +498,7 @@ def compare(options, free, parser) -> None:
 
     if options.plot is not None:
         check_plot_file(options.plot)
-    chosen = {name: getattr(options, name) for name in ("split", "metric", "resamples", "seed")}
+    chosen = {name: getattr(options, name) for name in ("split", "label", "metric", "resamples", "seed")}
     result = compare_runs(options.runs, **chosen)
     if options.output is not None:
         write_json(Path(options.output), result | {"command": _command_line()})

@@ -38,7 +38,13 @@ class Group:
 
 
 def compare(
-    folders: list[str], *, split: str | None = None, metric: str = "accuracy", resamples: int = 10_000, seed: int = 0
+    folders: list[str],
+    *,
+    split: str | None = None,
+    label: str | None = None,
+    metric: str = "accuracy",
+    resamples: int = 10_000,
+    seed: int = 0,
 ) -> dict:
     """Compare training runs by their answers to the same posts; docs/compare.md says what is computed.
 
@@ -46,6 +52,7 @@ def compare(
         folders: output folders of `train`: of one run, or of several seeds or folds. Runs with the same options but
             the seed make one group.
         split: "validation" or "test"; None takes test where every run has it, else validation.
+        label: which label of models with several.
         metric: which figure the groups are tested by: accuracy, macro_f1 or weighted_f1.
         resamples: bootstrap samples of the posts.
         seed: draws them.
@@ -67,7 +74,7 @@ def compare(
     if split == "test":
         runs = [single for run in runs for single in one_by_one(run)]
     groups = _groups(runs)
-    answers = [read_answers(run, split) for run in runs]
+    answers = [read_answers(run, split, label) for run in runs]
     for run, its_answers in zip(runs, answers, strict=True):
         _check_same(runs[0], answers[0], run, its_answers, split)
 

@@ -101,11 +101,17 @@ def one_by_one(run: FinishedRun) -> list[FinishedRun]:
     return [FinishedRun(str(folder), [folder], run.kind, run.source) for folder in run.folders]
 
 
-def read_answers(run: FinishedRun, part: str) -> Answers:
+def read_answers(run: FinishedRun, part: str, label: str | None = None) -> Answers:
     """The answers that a run left.
 
+    Args:
+        run: with answers to the part.
+        part: "validation" or "test".
+        label: which of the labels of a model with several; that of a model with a single one is the one.
+
     Raises:
-        CallError: if they are not there, or are answers to questions.
+        CallError: if they are not there, or are answers to questions, or of a model with several labels and none of
+            them is meant.
     """
     if not run.has(part):
         raise CallError(
@@ -114,10 +120,16 @@ def read_answers(run: FinishedRun, part: str) -> Answers:
         )
     metrics = [read_json(folder / RESULT_FILES[part]) for folder in run.folders]
     tables = [pq.read_table(predictions_file(folder, part)) for folder in run.folders]
-    if "true_label" not in tables[0].column_names:
+    tasks = metrics[0].get("tasks")
+    if tasks and label not in tasks:
+        got = "none" if label is None else repr(label)
+        raise CallError(f"{run.name} gives several labels: label must be one of {', '.join(tasks)}, got {got}.")
+    if not tasks and "true_label" not in tables[0].column_names:
         raise CallError(f"{run.name} must be a run that gives posts one label or several, which it is not.")
-    labels = sorted(metrics[0]["labels"])
-    posts = pd.concat([table.select(["id", "true_label", "label"]).to_pandas() for table in tables], ignore_index=True)
+    labels = sorted(tasks[label]["labels"] if tasks else metrics[0]["labels"])
+    columns = ["id", *(f"{column}_{label}" if tasks else column for column in ("true_label", "label"))]
+    posts = pd.concat([table.select(columns).to_pandas() for table in tables], ignore_index=True)
+    posts.columns = ["id", "true_label", "label"]
     posts["number"] = posts.groupby("id").cumcount()
     posts = posts.dropna(subset="true_label").sort_values(["id", "number"])
     several = not isinstance(posts["label"].iloc[0], str)

@@ -182,7 +182,8 @@ class ClassificationTask:
 
     def predictions(self, prediction, rows: Dataset, config) -> pa.Table:
         """The answers post by post; see `score` and `predictions_table`."""
-        return predictions_table(rows["id"][:], prediction.predictions, prediction.label_ids, config)
+        ids, logits, references = rows["id"][:], prediction.predictions, prediction.label_ids
+        return predictions_table(ids, logits, references, config, self.consistent)
 
 
 __all__ = ["ClassificationTask"]

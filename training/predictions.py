@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import expit, softmax
 
+from duosent.training.joint_labels import task_answers
 from duosent.training.metrics import IGNORED, answers
 
 
@@ -14,28 +15,54 @@ def predictions_file(folder: str | Path, part: str) -> Path:
     return Path(folder) / f"predictions_{part}.parquet"
 
 
-def predictions_table(ids: list[str], logits: np.ndarray, references: np.ndarray, config) -> pa.Table:
+def predictions_table(
+    ids: list[str], logits: np.ndarray, references: np.ndarray, config, consistent: bool = False
+) -> pa.Table:
     """The columns of `duosent predict` and the true label: `id`, `true_label`, `label`, `score_<label>` of each label.
 
     Args:
         ids: of the posts, in the order of the other arguments.
         logits: `(N, L)`.
-        references: `(N,)` class indices, or `(N, L)` of 0 and 1; -100 for no label, which becomes null.
-        config: the model's, for the names of the labels and `problem_type`.
+        references: `(N,)` class indices, or `(N, L)` of 0 and 1, or with tasks `(N, tasks)`; -100 for no label, which
+            becomes null.
+        config: the model's, for the names of the labels, `problem_type` and `tasks`.
+        consistent: with tasks, see `task_answers`.
 
-    Returns: N rows. `true_label` and `label` are words, or lists of words where a post may have several labels.
+    Returns: N rows. `true_label` and `label` are words, or lists of words where a post may have several labels. With
+        tasks there are `true_label_<task>` and `label_<task>` of each, and `score_<task>:<label>`.
     """
+    logits, references = np.asarray(logits, np.float32), np.asarray(references)
+    if config.tasks is not None:
+        labels, scores = _of_tasks(logits, references, config, consistent)
+    else:
+        labels, scores = _of_one(logits, references, config)
+    names = [config.id2label[index] for index in range(config.num_labels)]
+    columns = {"id": pa.array(ids, pa.string())} | labels
+    return pa.table(columns | {f"score_{name}": scores[:, index] for index, name in enumerate(names)})
+
+
+def _of_one(logits: np.ndarray, references: np.ndarray, config) -> tuple[dict[str, pa.Array], np.ndarray]:
+    """Columns of labels, and scores `(N, L)`."""
     names = [config.id2label[index] for index in range(config.num_labels)]
     several = config.problem_type == "multi_label_classification"
-    logits = np.asarray(logits, np.float32)
-    scores = expit(logits) if several else softmax(logits, axis=-1)
     word = pa.list_(pa.string()) if several else pa.string()
-    columns = {
-        "id": pa.array(ids, pa.string()),
-        "true_label": pa.array([_words(row, names) for row in np.asarray(references)], word),
+    labels = {
+        "true_label": pa.array([_words(row, names) for row in references], word),
         "label": pa.array([_words(row, names) for row in answers(logits, config)], word),
     }
-    return pa.table(columns | {f"score_{name}": scores[:, index] for index, name in enumerate(names)})
+    return labels, expit(logits) if several else softmax(logits, axis=-1)
+
+
+def _of_tasks(
+    logits: np.ndarray, references: np.ndarray, config, consistent: bool
+) -> tuple[dict[str, pa.Array], np.ndarray]:
+    """Columns of labels, and scores `(N, L)` that sum to one in each task."""
+    given, labels = task_answers(logits, config, consistent), {}
+    for place, (task, names) in enumerate(config.tasks.items()):
+        for column, indices in ((f"true_label_{task}", references[:, place]), (f"label_{task}", given[:, place])):
+            labels[column] = pa.array([_words(index, names) for index in indices], pa.string())
+    spans = np.split(logits, np.cumsum(config.task_sizes())[:-1], axis=-1)
+    return labels, np.concatenate([softmax(span, axis=-1) for span in spans], axis=-1)
 
 
 def _words(row: np.ndarray, names: list[str]) -> str | list[str] | None:

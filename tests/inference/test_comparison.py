@@ -364,3 +364,28 @@ def test_five_groups_of_three_seeds_within_a_minute(tmp_path):
     result = compare([str(tmp_path / f"g{group}") for group in range(5)], metric="macro_f1")
     assert time.process_time() - start < 60
     assert len(result["pairs"]) == 10 and result["resamples"] == 10_000
+
+
+def write_tasks(folder: Path, seed: int) -> tuple[str, list[str]]:
+    """A run that gives two labels; the answers to the second."""
+    moods, wishes = answers(0.5, seed), answers(0.8, 50 + seed, [label[::-1] for label in TRUTH])
+    name = write_run(folder, moods, seed=seed)
+    columns = {"id": [f"p{n}" for n in range(POSTS)], "true_label_mood": TRUTH, "label_mood": moods}
+    columns |= {"true_label_wish": [label[::-1] for label in TRUTH], "label_wish": wishes}
+    pq.write_table(pa.table(columns), folder / "predictions_validation.parquet")
+    tasks = {"mood": {"labels": LABELS}, "wish": {"labels": [label[::-1] for label in LABELS] + LABELS}}
+    (folder / "metrics.json").write_text(json.dumps({"fingerprint": "f", "tasks": tasks, "split": "validation"}))
+    return name, moods
+
+
+def test_one_of_several_labels_beside_a_model_of_that_label_alone(tmp_path):
+    both, moods = write_tasks(tmp_path / "both", 0)
+    alone = write_run(tmp_path / "alone", answers(0.9, 1), model="text")
+    groups = compare([both, alone], label="mood", resamples=10)["groups"]
+    assert groups[0]["accuracy"]["mean"] == accuracy_score(TRUTH, moods)
+    assert groups[1]["accuracy"]["mean"] == accuracy_score(TRUTH, answers(0.9, 1))
+    for label, got in ((None, "none"), ("desire", "'desire'")):
+        with pytest.raises(CallError, match=f"both gives several labels: label must be one of mood, wish, got {got}"):
+            compare([both, alone], label=label, resamples=10)
+    with pytest.raises(CallError, match="labels"):
+        compare([both, alone], label="wish", resamples=10)

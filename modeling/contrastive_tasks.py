@@ -57,9 +57,7 @@ def _similarity(rows: Tensor, columns: Tensor, temperature: float) -> Tensor:
 
 def _mean_over_pairs(similarity: Tensor, positive: Tensor, pair: Tensor) -> Tensor:
     """Mean over the positive pairs of the negative log-softmax along the row's pairs."""
-    # A row without pairs is given all its entries, so that no -inf reaches the gradient.
-    excluded = ~pair & pair.any(dim=-1, keepdim=True)
-    normaliser = similarity.masked_fill(excluded, -torch.inf).logsumexp(dim=-1, keepdim=True)  # (B, 1)
+    normaliser = similarity.masked_fill(~pair, -torch.inf).logsumexp(dim=-1, keepdim=True)  # (B, 1)
     each = torch.where(positive, normaliser - similarity, 0.0)  # (B, B)
     return each.sum() / positive.sum().clamp_min(1)
 

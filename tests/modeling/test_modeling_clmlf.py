@@ -148,7 +148,7 @@ def test_the_second_view_is_a_second_pass_under_other_dropout():
 def test_posts_with_equal_sets_of_labels_are_positives():
     model = build(duosent.ClmlfForImageTextClassification, problem_type="multi_label_classification")
     batch = make_batch()
-    batch["labels"] = torch.tensor([[1.0, 0, 1], [1, 0, 1], [0, 1, 1], [-100, -100, -100]])
+    batch["labels"] = torch.tensor([[1.0, 0, 1], [1, 0, 1], [1, 1, 1], [-100, -100, -100]])
     output = model(**batch)
     expected = label_loss_by_hand(output.fused_embeds.double(), [0, 0, 1, -100], 0.07)
     assert_close(output.label_contrastive_loss.item(), expected, atol=1e-4, rtol=1e-4)

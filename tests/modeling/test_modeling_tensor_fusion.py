@@ -84,10 +84,10 @@ def test_side_network_by_hand():
     network.first.weight.copy_(torch.tensor([[1.0, 2.0], [-1.0, 0.0]]))
     network.first.bias.copy_(torch.tensor([0.0, 0.5]))
     network.second.weight.copy_(torch.tensor([[1.0, 1.0], [-3.0, 1.0]]))
-    network.second.bias.copy_(torch.tensor([1.0, 40.0]))
-    # relu(1 + 4, -1 + 0.5) = (5, 0); relu(5 + 1, -15 + 40) = (6, 25)
+    network.second.bias.copy_(torch.tensor([1.0, 4.0]))
+    # relu(1 + 4, -1 + 0.5) = (5, 0); relu(5 + 1, -15 + 4) = (6, 0)
     pooled = torch.tensor([[1.0, 2.0], [1.0, 2.0]])
-    assert network(pooled, torch.tensor([True, False])).tolist() == [[6.0, 25.0], [0.0, 0.0]]
+    assert network(pooled, torch.tensor([True, False])).tolist() == [[6.0, 0.0], [0.0, 0.0]]
 
 
 def test_weights_of_the_two_fusions():

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 IGNORED_LABEL = -100
-ROWS_AT_ONCE = 1024  # of the similarity matrix of the contrastive loss
+ROWS_AT_ONCE = 256  # of the similarity matrix of the contrastive loss
 
 
 def count_labelled(labels: Tensor) -> Tensor:

@@ -40,7 +40,8 @@ def test_a_stream_gives_its_labels_alone(folder, tmp_path_factory):
     for column in ("mood", "label"):
         assert labels_of(streamed, column) == labels_of(whole, column) == [row[column] for row in whole]
     several = tmp_path_factory.mktemp("several")
-    (several / "train.jsonl").write_text('{"text": "a", "kind": "x|y"}\n{"text": "b", "kind": ""}\n')
+    (several / "train-1.jsonl").write_text('{"text": "a", "kind": "x|y"}\n')
+    (several / "train-2.jsonl").write_text('{"text": "b", "kind": ""}\n')
     rows = load_pairs(str(several), label_column="kind", label_separator="|", streaming=True)["train"]
     assert labels_of(rows, "label") == [[0, 1], []]
 

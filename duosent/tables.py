@@ -57,7 +57,7 @@ def tasks_table(tasks: dict | None) -> list[str]:
     if tasks is None:
         return []
     shown = ("accuracy", "macro_f1", "weighted_f1", "majority_accuracy", "n")
-    header = ["means above, task by task", "accuracy", "macro F1", "weighted F1", "commonest answer", "posts"]
+    header = ["task (their means above)", "accuracy", "macro F1", "weighted F1", "commonest answer", "posts"]
     return [text_table(header, [[task, *(row[name] for name in shown)] for task, row in tasks.items()])]
 
 

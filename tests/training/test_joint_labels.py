@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import f1_score
 
-from duosent import MdseForImageTextClassification
+from duosent import MdseConfig, MdseForImageTextClassification
 from duosent.data.pairs import load_pairs
 from duosent.inference.scoring import predict, predict_table, predict_targets
 from duosent.training.arguments import ImageTextTrainingArguments
@@ -24,6 +24,7 @@ from duosent.training.imbalance import class_weights
 from duosent.training.joint_labels import check_consistent, contradicting, label_combinations, task_answers
 from duosent.training.metrics import compute_metrics_for, score_answers
 from duosent.training.run import evaluate, train
+from duosent.training.starts import CheckpointStart
 
 TASKS = {"mood": ["sad", "glad"], "desire": ["none", "family", "love"], "irony": ["no", "yes"]}
 SIZES = [2, 3, 2]
@@ -243,6 +244,19 @@ def test_weights_are_balanced_in_each_task(data):
     assert class_weights(["balanced"], names, None, rows, NAMES).tolist() == pytest.approx(expected)
     given = class_weights(["irony:yes=4"], names, None, rows, NAMES)
     assert given.tolist() == [1, 1, 1, 1, 1, 1, 4]
+
+
+def test_a_start_with_other_tasks_leaves_no_trace(checkpoint, data):
+    start = CheckpointStart(checkpoint, MdseConfig, {})
+    for columns, names in [
+        ({"label_column": "mood"}, ["glad", "sad"]),
+        ({"label_columns": ["irony", "mood"]}, ["irony:no", "irony:yes", "mood:glad", "mood:sad"]),
+    ]:
+        fields = ClassificationTask().label_fields(load_pairs(data, **columns)["train"], columns)
+        model, _ = start.build(MdseForImageTextClassification, fields, {})
+        assert list(model.config.id2label.values()) == names and len(model.classifier.output.bias) == len(names)
+        assert list(model.config.tasks or []) == columns.get("label_columns", [])
+        assert model.config.label_combinations == (None if "label_column" in columns else [[0, 0], [0, 1], [1, 0]])
 
 
 def test_wrong_calls_are_one_sentence(checkpoint, data, text_encoder_dir, tmp_path):

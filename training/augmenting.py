@@ -1,7 +1,5 @@
 """The training posts of an `ImageTextTrainer`, augmented."""
 
-from transformers import TrainerCallback
-
 from duosent.processing.augmentation import AugmentingCollator, PictureAugmentation
 from duosent.processing.synonyms import SynonymReplacement
 from duosent.training.arguments import ImageTextTrainingArguments
@@ -21,14 +19,4 @@ def augmenting(collator, args: ImageTextTrainingArguments) -> AugmentingCollator
     )
 
 
-class AugmentationEpoch(TrainerCallback):
-    """Tells the collator which epoch begins, also that of a resumed run."""
-
-    def __init__(self, collator: AugmentingCollator) -> None:
-        self.collator = collator
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.collator.set_epoch(int(state.epoch))  # a run resumed within an epoch begins at 2.5, say
-
-
-__all__ = ["AugmentationEpoch", "augmenting"]
+__all__ = ["augmenting"]

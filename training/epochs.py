@@ -4,7 +4,7 @@ from transformers import TrainerCallback
 
 
 class EpochTeller(TrainerCallback):
-    """Tells a collator or a sampler with `set_epoch` which epoch begins, also that of a resumed run."""
+    """Tells a collator, a sampler or a stream with `set_epoch` which epoch begins, also that of a resumed run."""
 
     def __init__(self, listener) -> None:
         self.listener = listener

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
+from transformers import EarlyStoppingCallback, Trainer
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_pt_utils import nested_gather
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -17,7 +17,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from duosent.data.streaming import StreamedBatches, StreamedPairs
 from duosent.processing.modality_dropout import ModalityDropout
 from duosent.training.arguments import ImageTextTrainingArguments
-from duosent.training.augmenting import AugmentationEpoch, augmenting
+from duosent.training.augmenting import augmenting
 from duosent.training.epochs import EpochTeller
 from duosent.training.imbalance import balanced_sampler, training_loss
 from duosent.training.layer_depths import depths_below_top
@@ -36,16 +36,6 @@ def loss_terms(outputs) -> dict[str, Tensor]:
     """The named parts of a model's loss, `classification_loss` and so on; a part that the model leaves at None is not
     there."""
     return {name: term for name, term in outputs.items() if name.endswith("_loss") and term is not None}
-
-
-class StreamEpoch(TrainerCallback):
-    """Tells streamed batches which epoch it is. Trainer tells its data loader, but not in an epoch that it resumes."""
-
-    def __init__(self, batches: StreamedBatches):
-        self.batches = batches
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.batches.set_epoch(int(state.epoch))
 
 
 class ImageTextTrainer(Trainer):
@@ -84,7 +74,7 @@ class ImageTextTrainer(Trainer):
             self.add_callback(TowerStages())
         self._augmenting_collator = augmenting(self.data_collator, args) if args.augment else None
         if args.augment:
-            self.add_callback(AugmentationEpoch(self._augmenting_collator))
+            self.add_callback(EpochTeller(self._augmenting_collator))
         self._training_collator = self._augmenting_collator
         if args.modality_dropout:
             self._training_collator = self._dropping_sides(self._augmenting_collator or self.data_collator)
@@ -243,7 +233,7 @@ class ImageTextTrainer(Trainer):
             args.world_size,
             args.dataloader_drop_last,
         )
-        self.add_callback(StreamEpoch(batches))
+        self.add_callback(EpochTeller(batches))  # Trainer tells its loader, but not in an epoch that it resumes
         return DataLoader(
             batches,
             batch_size=None,
@@ -267,10 +257,11 @@ class ImageTextTrainer(Trainer):
         trained = self.model if model is None else model
         optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
         if not isinstance(optimizer_class, type) or {"params", "model", "optimizer_dict"} & options.keys():
-            if self.args.text_learning_rate is not None or self.args.image_learning_rate is not None:
+            rates = (self.args.text_learning_rate, self.args.image_learning_rate)
+            if rates != (None, None) or self.args.layer_decay != 1:
                 raise ValueError(
-                    f"text_learning_rate and image_learning_rate must be None with optim {self.args.optim}, "
-                    "which makes its own parameter groups."
+                    f"text_learning_rate and image_learning_rate must be None with optim {self.args.optim}, which has "
+                    "its own parameter groups, and layer_decay 1."
                 )
             return super().create_optimizer(model)
         # Trainer takes ready groups under the name `params`.

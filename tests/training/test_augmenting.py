@@ -9,7 +9,8 @@ from duosent.processing.augmentation import PictureAugmentation
 from duosent.processing.collator import ImageTextCollator
 from duosent.processing.synonyms import SynonymReplacement
 from duosent.training.arguments import ImageTextTrainingArguments
-from duosent.training.augmenting import AugmentationEpoch, augmenting
+from duosent.training.augmenting import augmenting
+from duosent.training.epochs import EpochTeller
 from duosent.training.trainer import ImageTextTrainer
 
 EPOCHS = 2
@@ -127,7 +128,7 @@ def test_the_seed_is_that_of_the_data(processor, arguments):
 def test_a_run_resumed_within_an_epoch_is_in_that_epoch(processor, arguments, rows):
     args = arguments()
     resumed, expected = (augmenting(ImageTextCollator(processor), args) for _ in range(2))
-    AugmentationEpoch(resumed).on_epoch_begin(args, TrainerState(epoch=2.75), None)
+    EpochTeller(resumed).on_epoch_begin(args, TrainerState(epoch=2.75), None)
     expected.set_epoch(2)
     assert equal([resumed(list(rows))], [expected(list(rows))])
 

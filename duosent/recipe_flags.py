@@ -35,13 +35,19 @@ def _fill(options: argparse.Namespace, recipe: Recipe, parser: CommandParser) ->
             parser.error(f"--{name} {given} contradicts recipe {recipe.name}, whose {name} is {wanted}.")
         setattr(options, name, wanted)
     encoders = {"text_encoder": recipe.text_encoder, "image_encoder": recipe.image_encoder}
-    fillings = recipe.columns | ({} if options.init_from else encoders)
+    columns = dict(recipe.columns)
+    if "label_column" in columns:  # --label may be given several times
+        columns["label_columns"] = [columns.pop("label_column")]
+    fillings = columns | ({} if options.init_from else encoders)
     known = [
-        name for name in vars(options) if name.endswith("_column") or name in ("base_image_dir", "label_separator")
+        name
+        for name in vars(options)
+        if name.endswith(("_column", "_columns")) or name in ("base_image_dir", "label_separator")
     ]
-    for name in recipe.columns:
+    for name in columns:
         if name not in known:
-            parser.error(f"recipe {recipe.name}: columns has {name}, and may have {', '.join(known)}.")
+            allowed = ", ".join(["label_column", *known])
+            parser.error(f"recipe {recipe.name}: columns has {name}, and may have {allowed}.")
     for name in recipe.processing:
         if name not in ("clean_text", "max_length"):
             parser.error(f"recipe {recipe.name}: processing has {name}, and may have clean_text and max_length.")

@@ -171,13 +171,25 @@ class ImageTextPreTrainedModel(PreTrainedModel):
         configs = {f"{side}_config": tower_config for side, (tower_config, _) in states.items()}
         model = cls(cls.config_class(**configs, **config))
         for side, (_, state) in states.items():
-            tower = getattr(model.base_model, f"{side}_model")
-            # Heads behind the tokens were cut off: nothing else may be missing or left over.
-            heads = set(unused_heads(trunk_of(tower)))
-            unused = {key for key in state if heads & set(key.split("."))}
-            unused -= set(tower.state_dict())
-            tower.load_state_dict({key: value for key, value in state.items() if key not in unused})
+            model._load_tower(side, state)
         return model
+
+    def load_encoders(self, text: str | None, image: str | None) -> None:
+        """Give the towers the weights of pretrained ones of the same shape.
+
+        Args: as for `from_encoders`.
+        """
+        for side, name in {"text": text, "vision": image}.items():
+            if name is not None:
+                self._load_tower(side, pretrained_state(name, side)[1])
+
+    def _load_tower(self, side: str, state: dict) -> None:
+        tower = getattr(self.base_model, f"{side}_model")
+        # Heads behind the tokens were cut off: nothing else may be missing or left over.
+        heads = set(unused_heads(trunk_of(tower)))
+        unused = {key for key in state if heads & set(key.split("."))}
+        unused -= set(tower.state_dict())
+        tower.load_state_dict({key: value for key, value in state.items() if key not in unused})
 
     @classmethod
     def from_pretrained(cls, *args, **kwargs):

@@ -8,11 +8,14 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
 from duosent.processing.wordnet_files import find_wordnet
+from duosent.training.adapters import check_peft
 
 # Each option of the augmentation and its largest value.
 AUGMENTATIONS = {"augment_flip": 1, "augment_crop": 0.5, "augment_erasing": 1, "augment_synonyms": 1}
 # The word for class weights that follow from the counts of the training part.
 BALANCED = "balanced"
+# What a run with LoRA may leave behind.
+LORA_FORMS = ("merged", "adapter")
 
 
 @dataclass
@@ -25,7 +28,7 @@ class ImageTextTrainingArguments(TrainingArguments):
 
     Raises:
         ValueError: for a value out of its range, options that contradict each other, or synonyms without WordNet.
-        ImportError: for synonyms without nltk.
+        ImportError: for synonyms without nltk, or LoRA without peft.
     """
 
     learning_rate: float = field(
@@ -139,6 +142,28 @@ class ImageTextTrainingArguments(TrainingArguments):
             "[0, 1]; 0 for none."
         },
     )
+    lora_rank: int | None = field(
+        default=None,
+        metadata={
+            "help": "Rank of LoRA's update of the towers, whose own weights then stand still; >= 1, None for towers "
+            "that are trained in full. Adapters have the towers' learning rates, and take larger ones."
+        },
+    )
+    lora_alpha: float | None = field(
+        default=None, metadata={"help": "LoRA's update counts alpha / rank times; > 0, None for twice the rank."}
+    )
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout in front of LoRA's adapters, in [0, 1)."})
+    lora_targets: list[str] | None = field(
+        default=None,
+        metadata={"help": "Ends of names of the layers that get LoRA's adapters; None for queries, keys and values."},
+    )
+    lora_save: str = field(
+        default="merged",
+        metadata={
+            "help": "What a run with LoRA leaves: merged, an ordinary checkpoint, or adapter, the adapters beside the "
+            "parts trained in full, which need the towers that they were trained on."
+        },
+    )
     # The collator reads the raw columns, which no forward knows.
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Drop the columns that the model's forward does not take."}
@@ -179,6 +204,7 @@ class ImageTextTrainingArguments(TrainingArguments):
         if not 0 <= self.modality_dropout <= 1:
             raise ValueError(f"modality_dropout must lie in [0, 1], got {self.modality_dropout}.")
         self._check_imbalance()
+        self._check_lora()
         if not torch.accelerator.is_available():
             self.use_cpu = True  # without this word Trainer refuses bf16
         if self.use_cpu:
@@ -199,6 +225,32 @@ class ImageTextTrainingArguments(TrainingArguments):
             raise ValueError(f"focal_gamma must be >= 0, got {self.focal_gamma}.")
         if not 0 <= self.label_smoothing_factor < 1:
             raise ValueError(f"label_smoothing_factor must be >= 0 and < 1, got {self.label_smoothing_factor}.")
+
+    def _check_lora(self) -> None:
+        if isinstance(self.lora_targets, str):
+            self.lora_targets = [self.lora_targets]
+        if self.lora_save not in LORA_FORMS:
+            raise ValueError(f"lora_save must be {' or '.join(LORA_FORMS)}, got {self.lora_save!r}.")
+        if self.lora_rank is None:
+            unused = {"lora_alpha": None, "lora_dropout": 0.0, "lora_targets": None, "lora_save": "merged"}
+            for name, usual in unused.items():
+                if getattr(self, name) != usual:
+                    raise ValueError(f"{name} must be {usual} without lora_rank, got {getattr(self, name)}.")
+            return
+        if self.lora_rank < 1:
+            raise ValueError(f"lora_rank must be >= 1 or None, got {self.lora_rank}.")
+        if self.lora_alpha is not None and not 0 < self.lora_alpha < math.inf:
+            raise ValueError(f"lora_alpha must be > 0 or None, got {self.lora_alpha}.")
+        if not 0 <= self.lora_dropout < 1:
+            raise ValueError(f"lora_dropout must be >= 0 and < 1, got {self.lora_dropout}.")
+        if self.lora_targets is not None and not (self.lora_targets and all(self.lora_targets)):
+            raise ValueError(f"lora_targets must be names or None, got {self.lora_targets}.")
+        reentrant = (self.gradient_checkpointing_kwargs or {}) if self.gradient_checkpointing else {}
+        if isinstance(reentrant, dict) and reentrant.get("use_reentrant"):
+            # Such a block passes no gradient on if none of its inputs wants one, as behind embeddings that stand
+            # still.
+            raise ValueError("gradient_checkpointing_kwargs must not ask for use_reentrant with lora_rank, got True.")
+        check_peft()
 
     @property
     def stops_early(self) -> bool:

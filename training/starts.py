@@ -127,6 +127,7 @@ class CheckpointStart:
                     f"{shape} there and would be {wanted}."
                 )
         report = model.load_state_dict(there, strict=False)
+        model.name_or_path = str(self.checkpoint)
         new = ", ".join(report.missing_keys)
         logger.info("All weights are those of %s, but for new ones: %s.", self.checkpoint, new)
         options = {"clean_text": source_processor.clean_text, **processing}

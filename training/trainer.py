@@ -16,8 +16,18 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from duosent.data.streaming import StreamedBatches, StreamedPairs
 from duosent.processing.modality_dropout import ModalityDropout
+from duosent.training.adapters import (
+    ADAPTER_FILES,
+    add_adapters,
+    has_adapters,
+    load_adapters,
+    merged_state,
+    save_adapters,
+    towers_source,
+)
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.augmenting import augmenting
+from duosent.training.checkpoints import CallError
 from duosent.training.epochs import EpochTeller
 from duosent.training.imbalance import balanced_sampler, training_loss
 from duosent.training.layer_depths import depths_below_top
@@ -52,11 +62,15 @@ class ImageTextTrainer(Trainer):
     - With `modality_dropout` some of them lose a side; see `ModalityDropout`.
     - `class_weights`, `focal_gamma` and `label_smoothing_factor` act on the classification term alone, in training
       alone; `balanced_sampling` draws each class equally often. See `ClassificationLoss`, `BalancedSampler`.
+    - With `lora_rank` the towers of `model` get adapters, see `add_adapters`; checkpoints during training hold them,
+      and `save_model` leaves what `lora_save` says.
     - The processor is saved in every checkpoint, and the arguments as `arguments.json`.
 
     Args: those of `transformers.Trainer`, `data_collator` an `ImageTextCollator`. Where they are not given, the
         metrics are those of `ImageTextMetrics` and the processor is the collator's.
     """
+
+    _merging = True
 
     def __init__(
         self, model=None, args=None, data_collator=None, train_dataset=None, eval_dataset=None, **kwargs
@@ -66,7 +80,11 @@ class ImageTextTrainer(Trainer):
             args = ImageTextTrainingArguments(**(blind if eval_dataset is None else {}))
         if model is not None and kwargs.get("compute_metrics") is None:
             kwargs["compute_metrics"] = compute_metrics_for(model.config)
+        if args.lora_rank is not None:
+            self._add_adapters(model, args)
         super().__init__(model, args, data_collator, train_dataset, eval_dataset, **kwargs)
+        if args.lora_rank is not None and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            raise CallError("lora_rank must be None with FSDP or DeepSpeed, which keep the weights in parts.")
         self.processor = self.processing_class or getattr(data_collator, "processor", None)
         if args.stops_early:
             self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
@@ -95,6 +113,22 @@ class ImageTextTrainer(Trainer):
         self._term_sums: dict[str, Tensor] = {}
         self._steps_summed = 0
         self._evaluated_terms: dict[str, list[Tensor]] = defaultdict(list)
+
+    @staticmethod
+    def _add_adapters(model, args: ImageTextTrainingArguments) -> None:
+        """
+        Raises:
+            CallError: as `add_adapters`; and if adapters were to be saved that name no towers.
+        """
+        if args.lora_save == "adapter" and not towers_source(model):
+            raise CallError("lora_save must be merged with towers that come from no folder or Hub, got adapter.")
+        if has_adapters(model):
+            return
+        alpha = 2 * args.lora_rank if args.lora_alpha is None else args.lora_alpha
+        try:
+            add_adapters(model, args.lora_rank, alpha, args.lora_dropout, args.lora_targets)
+        except ValueError as error:
+            raise CallError(str(error)) from error
 
     def _dropping_sides(self, collator) -> ModalityDropout:
         """
@@ -326,12 +360,36 @@ class ImageTextTrainer(Trainer):
         super()._save_rng_state(output_dir)
         self.accelerator.wait_for_everyone()  # the state, by which a checkpoint is whole, comes after those of all
 
+    def save_model(self, output_dir=None, _internal_call=False):
+        # A resumed run must find adapters and towers apart, to the last bit.
+        self._merging = not _internal_call and self.args.lora_save == "merged"
+        super().save_model(output_dir, _internal_call)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        if not has_adapters(self.model):
+            return super()._load_from_checkpoint(resume_from_checkpoint, model)
+        try:
+            load_adapters(self.model, Path(resume_from_checkpoint))
+        except (OSError, ValueError) as error:
+            raise CallError(f"resume_from_checkpoint {resume_from_checkpoint} cannot be taken up: {error}") from error
+
+    def _load_best_model(self):
+        if not has_adapters(self.model):
+            return super()._load_best_model()
+        load_adapters(self.model, Path(self.state.best_model_checkpoint))
+
     def _save(self, output_dir=None, state_dict=None):
-        super()._save(output_dir, state_dict)
+        folder = Path(output_dir or self.args.output_dir)
+        if has_adapters(self.model) and not self._merging:
+            if self.args.should_save:
+                save_adapters(self.model, folder)
+        else:
+            super()._save(output_dir, merged_state(self.model) if has_adapters(self.model) else state_dict)
+            for file in ADAPTER_FILES if self.args.should_save else ():  # of an earlier run
+                (folder / file).unlink(missing_ok=True)
         if not self.args.should_save:
             return
-        folder = Path(output_dir or self.args.output_dir)
-        if self.processing_class is None and self.processor is not None:
+        if (self.processing_class is None or has_adapters(self.model)) and self.processor is not None:
             self.processor.save_pretrained(folder)
         # Trainer's own record of the arguments is a pickle, which nobody should have to open.
         (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)

@@ -20,6 +20,8 @@ APART = {
     *("seed", "fold", "data", "command", "evaluate_test"),
     *("seconds", "epochs", "steps", "best_checkpoint", "device", "versions", "train_rows", "train_fingerprint"),
 }
+# Training arguments that do not change what a run comes to.
+SAME_RESULT = ("resume_from_checkpoint", "cache_features")
 
 
 @dataclass
@@ -156,9 +158,7 @@ def _members(folder: Path, kind: str) -> list[Path]:
 def _run(name: str, folders: list[Path], source: str) -> FinishedRun:
     records = [read_run(folder) for folder in folders]
     same = {option: value for option, value in records[0].items() if option not in APART}
-    same["training"] = {
-        option: v for option, v in same.get("training", {}).items() if option != "resume_from_checkpoint"
-    }
+    same["training"] = {option: v for option, v in same.get("training", {}).items() if option not in SAME_RESULT}
     trained_on = [record.get("train_fingerprint") for record in records]
     return FinishedRun(name, folders, json.dumps([same, trained_on], sort_keys=True), source)
 

@@ -114,6 +114,11 @@ def grid_to_tokens(features: Tensor, channels_last: bool) -> Tensor:
     return features.flatten(1, 2) if channels_last else features.flatten(2).transpose(1, 2)
 
 
+def tower_tokens(tower: PreTrainedModel, **inputs) -> Tensor:
+    """A tower's last tokens `(B, N, W)`, or a CNN's last grid."""
+    return tower(**inputs).last_hidden_state
+
+
 class TokenProjection(nn.Module):
     """Brings a tower's tokens to fusion width and stands one learned token in for a side that a post lacks."""
 
@@ -227,8 +232,10 @@ class TwoTowers:
         text_projection, image_projection: their `TokenProjection`.
         reads_prefix_tokens: whether the model reads the image tokens in front of the patches (the class token).
         num_prefix_tokens: how many of them it reads.
+        read_text, read_image: what runs a tower, `tower_tokens`; training may put in what remembers a frozen one.
     """
 
+    read_text = read_image = staticmethod(tower_tokens)
     reads_prefix_tokens = True
     _text_held = _image_held = False
 
@@ -299,8 +306,9 @@ class TwoTowers:
         readable = mask | (first & ~present[:, None])
         segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._text_held):
-            output = self.text_model(input_ids=input_ids, attention_mask=readable.to(input_ids.dtype), **segments)
-        return output.last_hidden_state, mask, present
+            readable = readable.to(input_ids.dtype)
+            tokens = self.read_text(self.text_model, input_ids=input_ids, attention_mask=readable, **segments)
+        return tokens, mask, present
 
     def run_image_tower(self, pixel_values, image_present=None):
         """Picture to tokens.
@@ -312,7 +320,8 @@ class TwoTowers:
         Returns: tokens `(B, N, W)`, mask `(B, N)` and presence `(B,)`; prefix tokens only if `reads_prefix_tokens`.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._image_held):
-            features = self.vision_model(pixel_values=pixel_values.to(self.vision_model.dtype)).last_hidden_state
+            pixel_values = pixel_values.to(self.vision_model.dtype)
+            features = self.read_image(self.vision_model, pixel_values=pixel_values)
         tokens = grid_to_tokens(features, self._channels_last)[:, self._num_skipped_tokens :]  # (B, N, W)
         mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         present = mask[:, 0] if image_present is None else image_present.bool()
@@ -381,5 +390,6 @@ __all__ = [
     "build_vision_model",
     "count_prefix_tokens",
     "grid_to_tokens",
+    "tower_tokens",
     "vision_width",
 ]

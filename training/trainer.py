@@ -29,6 +29,7 @@ from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.augmenting import augmenting
 from duosent.training.checkpoints import CallError
 from duosent.training.epochs import EpochTeller
+from duosent.training.feature_cache import FeatureCounts, cache_features
 from duosent.training.imbalance import balanced_sampler, training_loss
 from duosent.training.layer_depths import depths_below_top
 from duosent.training.metrics import compute_metrics_for
@@ -60,6 +61,7 @@ class ImageTextTrainer(Trainer):
       sees no further than its own part, which a warning says.
     - With `augment` the posts of `train_dataset`, and no others, are augmented; see `AugmentingCollator`.
     - With `modality_dropout` some of them lose a side; see `ModalityDropout`.
+    - With `cache_features` frozen towers are computed once; see `duosent.training.feature_cache`.
     - `class_weights`, `focal_gamma` and `label_smoothing_factor` act on the classification term alone, in training
       alone; `balanced_sampling` draws each class equally often. See `ClassificationLoss`, `BalancedSampler`.
     - With `lora_rank` the towers of `model` get adapters, see `add_adapters`; checkpoints during training hold them,
@@ -90,6 +92,8 @@ class ImageTextTrainer(Trainer):
             self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
         if args.freeze_text_epochs or args.freeze_image_epochs:
             self.add_callback(TowerStages())
+        if args.cache_features is not None:
+            self.add_callback(FeatureCounts(cache_features(self.model, args)))
         self._augmenting_collator = augmenting(self.data_collator, args) if args.augment else None
         if args.augment:
             self.add_callback(EpochTeller(self._augmenting_collator))

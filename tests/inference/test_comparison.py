@@ -321,7 +321,7 @@ def test_the_command(runs, compared, tmp_path, capsys):
     code, out, _ = call(capsys, *paths, "--resamples", 2000, "--json", "--output", tmp_path / "deep" / "c.json")
     assert code == 0 and json.loads(out) == compared
     saved = json.loads((tmp_path / "deep" / "c.json").read_text())
-    assert saved.pop("command").startswith("duosent ") and saved == compared
+    assert saved.pop("command").startswith("duosent") and saved == compared
     code, out, _ = call(capsys, *paths, "--resamples", 2000)
     good, pair = compared["groups"][0], compared["pairs"][0]
     assert code == 0 and f"validation, {POSTS} posts" in out

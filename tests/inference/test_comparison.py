@@ -19,6 +19,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from duosent.cli import main
 from duosent.inference.comparison import compare
+from duosent.inference.finished_runs import find_runs
 from duosent.training.checkpoints import CallError
 
 LABELS = ["sad", "calm", "glad"]
@@ -389,3 +390,10 @@ def test_one_of_several_labels_beside_a_model_of_that_label_alone(tmp_path):
             compare([both, alone], label=label, resamples=10)
     with pytest.raises(CallError, match="labels"):
         compare([both, alone], label="wish", resamples=10)
+
+
+def test_runs_with_and_without_a_feature_cache_are_of_one_kind(tmp_path):
+    options = [{}, {"cache_features": "cache"}, {"learning_rate": 1.0}]
+    folders = [write_run(tmp_path / str(n), TRUTH, training=training) for n, training in enumerate(options)]
+    kinds = [find_runs(folder)[0].kind for folder in folders]
+    assert kinds[0] == kinds[1] != kinds[2]

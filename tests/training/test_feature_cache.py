@@ -1,7 +1,6 @@
 """Frozen towers read from the cache: the same results, each post computed once, and nothing stale."""
 
 import copy
-import json
 import logging
 from itertools import product
 
@@ -15,7 +14,7 @@ import duosent
 from duosent import MdseForImageTextClassification
 from duosent.processing.collator import ImageTextCollator
 from duosent.training.arguments import ImageTextTrainingArguments
-from duosent.training.feature_cache import FrozenTokens, picture_keys, text_keys
+from duosent.training.feature_cache import FrozenTokens, cache_features, picture_keys, text_keys
 from duosent.training.trainer import ImageTextTrainer
 
 FROZEN = {"freeze_text": True, "freeze_image": True}
@@ -214,7 +213,7 @@ def test_autocast_has_a_cache_of_its_own_and_keeps_the_dtype(tmp_path):
 
 def test_a_key_has_content_shape_and_dtype_of_the_row():
     row = torch.zeros(1, 3, 4, 2)
-    others = [row + 1e-6, row.reshape(1, 3, 2, 4), row.to(torch.bfloat16), -row]
+    others = [row + 1e-6, row.reshape(1, 3, 2, 4), row.bfloat16(), row.half(), -row]
     keys = {picture_keys(pixels)[0][0] for pixels in [row, row.clone(), *others]}
     assert len(keys) == 1 + len(others)
 
@@ -236,23 +235,25 @@ def test_words_are_known_whatever_the_padding(tmp_path):
     segments = torch.tensor([[0, 0, 0], [0, 1, 0]])
     wide = [torch.nn.functional.pad(values, (0, 4)) for values in (ids, mask, segments)]
     names = ("input_ids", "attention_mask", "token_type_ids")
-    for values in ((ids, mask, segments), wide):
+    for values in (wide, (ids, mask, segments), wide):
         inputs = dict(zip(names, values, strict=True))
         tokens = read(tower, **inputs)
         real = inputs["attention_mask"].bool()
         assert tokens.shape == (2, ids.shape[1] if values is not wide else 7, TEXT["hidden_size"])
         assert_close(tokens[real], tower(**inputs).last_hidden_state[real], rtol=1e-5, atol=1e-5)
         assert not tokens[~real].any()
-    assert rows.seen["text"] == 2 + 2 * 2  # twice the test's own
+    assert rows.seen["text"] == 2 + 3 * 2  # the latter are the test's own
 
 
 def test_words_are_others_at_other_places_or_in_other_segments():
     ids, mask, none = torch.tensor([[5, 6, 0]]), torch.tensor([[1, 1, 0]]), torch.zeros(1, 3, dtype=torch.long)
     left = torch.tensor([[0, 5, 6]]), torch.tensor([[0, 1, 1]])
-    gap = torch.tensor([[5, 6, 7]]), torch.tensor([[1, 0, 1]])
+    full = torch.tensor([[5, 6, 7]]), torch.tensor([[1, 1, 1]])
+    gap = full[0], torch.tensor([[1, 0, 1]])
     inputs = [
         (ids, mask),
         left,
+        full,
         gap,
         (ids, mask, none),
         (ids, mask, torch.tensor([[0, 1, 0]])),
@@ -260,7 +261,7 @@ def test_words_are_others_at_other_places_or_in_other_segments():
     ]
     keys, lengths = zip(*(text_keys(*rows) for rows in inputs), strict=True)
     assert len({key for (key,) in keys}) == len(inputs)
-    assert [length for (length,) in lengths] == [2, 3, 3, 2, 2, 2]
+    assert [length for (length,) in lengths] == [2, 3, 3, 3, 2, 2, 2]
     assert text_keys(ids[:, :2], mask[:, :2]) == text_keys(ids, mask)
 
 
@@ -320,6 +321,17 @@ def test_without_a_frozen_tower_there_is_nothing_to_cache(model_of, trainer_of, 
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.parametrize("option", ["fsdp", "deepspeed"])
+def test_weights_that_are_spread_are_refused(model_of, tmp_path, option):
+    still = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
+    args = ImageTextTrainingArguments(str(tmp_path), cache_features="cache", **still)
+    setattr(args, option, "something")
+    with pytest.raises(ValueError) as error:
+        cache_features(model_of(), args)
+    message = "cache_features must be None with fsdp and deepspeed, which spread weights, got cache."
+    assert str(error.value) == message
+
+
 @pytest.mark.parametrize(("place", "reason"), [("file", "File exists"), ("file/cache", "Not a directory")])
 def test_a_folder_that_cannot_be_written_to_is_named(model_of, trainer_of, tmp_path, place, reason):
     (tmp_path / "file").write_text("")
@@ -327,14 +339,3 @@ def test_a_folder_that_cannot_be_written_to_is_named(model_of, trainer_of, tmp_p
         trainer_of(model_of(), cache_features=str(tmp_path / place))
     message = f"cache_features must be a folder to write to, got {tmp_path / place}: {reason}."
     assert str(error.value) == message
-
-
-def test_runs_with_and_without_a_cache_are_of_one_kind(tmp_path):
-    from duosent.inference.finished_runs import find_runs
-
-    for number, training in enumerate([{}, {"cache_features": "cache"}, {"learning_rate": 1.0}]):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "run.json").write_text(json.dumps({"model": "mdse", "training": training, "seconds": 1.0}))
-    kinds = [find_runs(str(tmp_path / str(number)))[0].kind for number in range(3)]
-    assert kinds[0] == kinds[1] != kinds[2]

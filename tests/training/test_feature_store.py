@@ -96,6 +96,14 @@ def test_two_writers_read_each_other(tmp_path):
     assert len(list(tmp_path.glob("*.features"))) == len(list(tmp_path.glob("*.index"))) == 2
 
 
+def test_an_entry_that_is_being_written_is_found_when_it_is_there(tmp_path):
+    _, index = written(tmp_path)
+    content, store = index.read_bytes(), FeatureStore(tmp_path)
+    for cut in (30, 90, 144):
+        index.write_bytes(content[:cut])
+        assert list(store.find(KEYS)) == KEYS[: cut // 48]
+
+
 @pytest.fixture
 def small_files():
     """No file may grow beyond 100 bytes."""

@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 # Of a run's record: what tells runs of one kind apart, and what only says how they went.
 APART = {
-    *("seed", "fold", "data", "command", "evaluate_test"),
+    *("seed", "fold", "data", "command", "evaluate_test", "evaluate_sides"),
     *("seconds", "epochs", "steps", "best_checkpoint", "device", "versions", "train_rows", "train_fingerprint"),
 }
-# Training arguments that do not change what a run comes to.
-SAME_RESULT = ("resume_from_checkpoint", "cache_features")
+# Options of the training and of the config that change how a run is computed, and not what it comes to but for rounding.
+SAME_RESULT = ("resume_from_checkpoint", "cache_features", "attn_implementation")
 
 
 @dataclass
@@ -158,7 +158,8 @@ def _members(folder: Path, kind: str) -> list[Path]:
 def _run(name: str, folders: list[Path], source: str) -> FinishedRun:
     records = [read_run(folder) for folder in folders]
     same = {option: value for option, value in records[0].items() if option not in APART}
-    same["training"] = {option: v for option, v in same.get("training", {}).items() if option not in SAME_RESULT}
+    for group in ("training", "config"):
+        same[group] = {option: v for option, v in same.get(group, {}).items() if option not in SAME_RESULT}
     trained_on = [record.get("train_fingerprint") for record in records]
     return FinishedRun(name, folders, json.dumps([same, trained_on], sort_keys=True), source)
 

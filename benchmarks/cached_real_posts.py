@@ -1,7 +1,7 @@
 """Two epochs over real posts with frozen towers, with and without `cache_features`: figures and time side by side.
 
     python benchmarks/cached_real_posts.py --data ../shared/data/msed --label sentiment \
-        --text-encoder TEXT --image-encoder IMAGE
+        --text-encoder TEXT --image-encoder IMAGE --posts 600
 
 Both towers stand still, and what learns is MDSE's fusion. One run has no cache, one fills it in its first epoch; the
 seed is the same. The time is the processor's, of the second epoch, words and pictures read and prepared anew in both.
@@ -32,9 +32,11 @@ def main() -> None:
     parser.add_argument("--label", default="label", help="column of the labels (%(default)s)")
     parser.add_argument("--text-encoder", required=True)
     parser.add_argument("--image-encoder", required=True)
+    parser.add_argument("--posts", type=int, help="so many of each part, the first ones; default: all")
     options = parser.parse_args()
     torch.set_num_threads(1)
     splits = load_pairs(options.data, label_column=options.label)
+    splits = {part: rows.select(range(min(len(rows), options.posts or len(rows)))) for part, rows in splits.items()}
     encoders = options.text_encoder, options.image_encoder
     collator = ImageTextCollator(ImageTextProcessor.from_encoders(*encoders))
     num_labels = splits["train"].features["label"].num_classes

@@ -20,7 +20,7 @@ APART = {
     *("seed", "fold", "data", "command", "evaluate_test", "evaluate_sides"),
     *("seconds", "epochs", "steps", "best_checkpoint", "device", "versions", "train_rows", "train_fingerprint"),
 }
-# Options of the training and of the config that change how a run is computed, and not what it comes to but for rounding.
+# Options of training and config that change how a run is computed, and not, but for rounding, what it comes to.
 SAME_RESULT = ("resume_from_checkpoint", "cache_features", "attn_implementation")
 
 

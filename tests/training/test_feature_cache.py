@@ -1,11 +1,17 @@
 """Frozen towers read from the cache: the same results, each post computed once, and nothing stale."""
 
 import copy
+import json
 import logging
+import os
+import subprocess
+import sys
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
+from cached_run import computed_in
 from safetensors.torch import load_file
 from tiny import IMAGE, TEXT, build
 from torch.testing import assert_close
@@ -137,6 +143,19 @@ def test_a_resumed_run_has_the_towers_of_its_checkpoint(model_of, trainer_of, tm
     resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-4"))
     ends = [load_file(tmp_path / run / "checkpoint-12" / "model.safetensors") for run in ("whole", "resumed")]
     assert not [name for name in ends[0] if not torch.equal(ends[0][name], ends[1][name])]
+
+
+@pytest.mark.slow
+def test_two_processes_share_what_they_compute(tmp_path):
+    script = Path(__file__).with_name("cached_run.py")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    paths = {"PYTHONPATH": str(Path(__file__).parents[1] / "modeling")}
+    (tmp_path / "out").mkdir()
+    call = [*torchrun, str(tmp_path / "cache"), str(tmp_path / "out")]
+    subprocess.run(call, check=True, timeout=500, env={**os.environ, **paths})
+    assert [json.loads((tmp_path / "out" / f"{rank}.json").read_text()) for rank in (0, 1)] == [4, 2]
+    assert len(list((tmp_path / "cache").glob("*/*.features"))) == 4  # of two towers
+    assert computed_in(str(tmp_path / "cache"), str(tmp_path / "out")) == 0
 
 
 # One tower and its cache

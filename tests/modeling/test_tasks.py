@@ -12,18 +12,31 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from duosent import (
     BaselineForImageTextClassification,
+    ClmlfForImageTextClassification,
+    LmfForImageTextClassification,
     MdseConfig,
     MdseForImageTextClassification,
     RadmForImageTextClassification,
+    TfnForImageTextClassification,
+    TombertForImageTextClassification,
 )
 from duosent.modeling.classification_losses import ClassificationLoss, balanced_classification_loss
+from duosent.modeling.contrastive_tasks import data_based_contrastive_loss, label_based_contrastive_loss
 from duosent.modeling.losses import modality_agnostic_contrastive_loss
 
 # Not by the alphabet, which is the order in which JSON gives them back.
 TASKS = {"mood": ["sad", "glad"], "desire": ["none", "family", "love"], "irony": ["no", "yes"]}
 NAMES = ["mood:sad", "mood:glad", "desire:none", "desire:family", "desire:love", "irony:no", "irony:yes"]
 LABELS = torch.tensor([[0, 2, 1], [1, -100, 0], [1, 1, -100], [0, 2, -100]])
-MODELS = [MdseForImageTextClassification, RadmForImageTextClassification, BaselineForImageTextClassification]
+MODELS = [
+    MdseForImageTextClassification,
+    RadmForImageTextClassification,
+    BaselineForImageTextClassification,
+    TfnForImageTextClassification,
+    LmfForImageTextClassification,
+    ClmlfForImageTextClassification,
+    TombertForImageTextClassification,
+]
 
 
 def with_tasks(model_class, **config):
@@ -64,6 +77,30 @@ def test_macl_is_the_mean_over_the_tasks():
         terms.append(modality_agnostic_contrastive_loss(views, torch.cat([of_task, words, of_task])))
     assert_close(output.contrastive_loss, sum(terms) / 3)
     assert_close(output.loss, output.classification_loss + output.contrastive_loss)
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_parts_of_a_batch_add_up_task_by_task(model_class):
+    """Each task is divided by the posts of the whole batch that have its label, here 4, 3 and 2."""
+    model = with_tasks(model_class)
+    logits = torch.randn(4, 7, generator=torch.Generator().manual_seed(0))
+    posts = sum(model.count_posts(part) for part in LABELS.split([1, 3]))
+    assert posts.tolist() == [4, 3, 2]
+    parts = zip(logits.split([1, 3]), LABELS.split([1, 3]), strict=True)
+    loss = sum(model.classification_loss(*part, posts) for part in parts)
+    spans = [slice(0, 2), slice(2, 5), slice(5, 7)]
+    expected = sum(cross_entropy(logits[:, span], LABELS[:, i]) for i, span in enumerate(spans)) / 3
+    assert_close(loss, torch.tensor(expected))
+
+
+def test_the_contrastive_losses_of_clmlf_are_means_over_the_tasks():
+    model, batch = with_tasks(ClmlfForImageTextClassification), make_batch() | {"labels": LABELS}
+    output = model(**batch)
+    features = output.fused_embeds
+    by_label = [label_based_contrastive_loss(features, of_task) for of_task in LABELS.T]
+    by_post = [data_based_contrastive_loss(features, features, of_task) for of_task in LABELS.T]
+    assert_close(output.label_contrastive_loss, sum(by_label) / 3)
+    assert_close(output.data_contrastive_loss, sum(by_post) / 3)
 
 
 def test_weights_lie_over_the_joined_span():

@@ -291,7 +291,7 @@ def declare_train(parser: CommandParser) -> None:
     parser.add_argument("--evaluate-test", action="store_true", help="evaluate on the test part too, at the end")
     parser.add_argument("--seeds", type=int, metavar="N", help="N runs, seeds 0 to N-1, or from --seed on; see below")
     parser.add_argument("--folds", type=int, metavar="K", help="K runs, each with a K-th of the posts held out")
-    parser.add_argument("--fold-seed", type=int, default=0, metavar="S", help="deals out the folds (%(default)s)")
+    parser.add_argument("--fold-seed", type=int, metavar="S", help="deals the posts out to the folds (0)")
     note = "say at the end what words only, pictures only and pictures of other posts give; three passes more"
     parser.add_argument("--evaluate-sides", action="store_true", help=note)
     parser.add_argument("--search", type=int, metavar="TRIALS", help="try options first; needs duosent[search]")
@@ -321,6 +321,8 @@ def train(options, free, parser) -> None:
     _register()
     from duosent.training.run import train as train_run
 
+    if options.fold_seed is not None and options.folds is None:
+        parser.error("--fold-seed has no meaning without --folds.")
     if options.seeds is not None or options.folds is not None:
         train_run = _series(options, free, arguments.seed, parser)
     if options.search is not None:
@@ -363,7 +365,7 @@ def _series(options: argparse.Namespace, free: list[str], seed: int, parser: Com
     if options.seeds is not None and options.folds is not None:
         parser.error("--seeds and --folds must not be given together; --folds with another --seed trains once more.")
     if options.seeds is None:
-        return functools.partial(train_series, folds=options.folds, fold_seed=options.fold_seed)
+        return functools.partial(train_series, folds=options.folds, fold_seed=options.fold_seed or 0)
     if options.seeds < 1:
         parser.error(f"--seeds must be >= 1, got {options.seeds}.")
     first = seed if any(word.partition("=")[0] == "--seed" for word in free) else 0

@@ -144,6 +144,13 @@ def _is_whole(state: Path) -> bool:
     return True
 
 
+def steps_if_stopped(checkpoint: str) -> int | None:
+    """The steps of a run that had come to its end, early or not, when it wrote a checkpoint folder; else None."""
+    state = read_json(Path(checkpoint) / TRAINER_STATE_NAME)
+    control = state.get("stateful_callbacks", {}).get("TrainerControl", {}).get("args", {})
+    return state["global_step"] if control.get("should_training_stop") else None
+
+
 def read_json(file: Path) -> dict:
     """What a JSON file holds; empty where there is none."""
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
@@ -204,5 +211,6 @@ __all__ = [
     "read_json",
     "read_run",
     "resume_folder",
+    "steps_if_stopped",
     "write_json",
 ]

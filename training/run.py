@@ -34,6 +34,7 @@ from duosent.training.checkpoints import (
     read_json,
     read_run,
     resume_folder,
+    steps_if_stopped,
     write_json,
 )
 from duosent.training.classification_task import ClassificationTask
@@ -170,6 +171,8 @@ def train(
             (output_dir / file).unlink(missing_ok=True)
             predictions_file(output_dir, part).unlink(missing_ok=True)
         write_json(output_dir / RUN_FILE, options | {"command": command})
+    if resume is not None:
+        args.max_steps = steps_if_stopped(resume) or args.max_steps  # Trainer would forget that it had stopped early
     trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()
     trainer.save_state()

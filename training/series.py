@@ -8,7 +8,7 @@ from pathlib import Path
 
 from duosent.data.folds import Fold
 from duosent.training.arguments import ImageTextTrainingArguments
-from duosent.training.checkpoints import CallError, check_output_dir, read_json, read_run, write_json
+from duosent.training.checkpoints import RUN_FILE, CallError, check_output_dir, read_json, read_run, write_json
 from duosent.training.run import RESULT_FILES, train
 
 SUMMARY_FILE = "summary.json"
@@ -78,28 +78,30 @@ def summarise(folders: list[Path]) -> dict:
     """The figures of several runs, their means and standard deviations; see `train_series`.
 
     Raises:
-        CallError: if runs that are no folds were measured on different posts.
+        CallError: if runs that are no folds had different posts.
     """
     runs, parts = [], {}
     for folder in folders:
         record = read_run(folder)
         fold = record.get("fold")
+        if not fold:
+            _check_same_posts(folders[0], folder, "train", RUN_FILE, "train_fingerprint")
         run = {"run": folder.name, "seed": record["seed"], **({"fold": fold["number"]} if fold else {})}
         for part, file in RESULT_FILES.items():
             metrics = read_json(folder / file)
             if not metrics:
                 continue
-            figures = {name: metrics[name] for name in SUMMARISED if name in metrics}
-            run[part] = figures
-            parts.setdefault(part, []).append(figures)
             if not fold or part == "test":
-                first = read_json(folders[0] / file)
-                if first["fingerprint"] != metrics["fingerprint"]:
-                    raise CallError(
-                        f"{folders[0]} and {folder} were measured on different posts of {part}: the data have changed."
-                    )
+                _check_same_posts(folders[0], folder, part, file, "fingerprint")
+            run[part] = {name: metrics[name] for name in SUMMARISED if name in metrics}
+            parts.setdefault(part, []).append(run[part])
         runs.append(run)
     return {"runs": runs} | {part: _spread(figures) for part, figures in parts.items()}
+
+
+def _check_same_posts(first: Path, other: Path, part: str, file: str, name: str) -> None:
+    if read_json(first / file)[name] != read_json(other / file)[name]:
+        raise CallError(f"{first} and {other} had different posts in {part}: the data have changed.")
 
 
 def _spread(runs: list[dict]) -> dict:

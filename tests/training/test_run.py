@@ -275,6 +275,18 @@ def test_resume_folder(tmp_path):
         resume_folder(arguments(tmp_path, resume_from_checkpoint=str(tmp_path / "checkpoint-10")))
 
 
+def test_a_run_that_had_stopped_early_stays_stopped(data, text_encoder_dir, tmp_path):
+    options = {"text_encoder": text_encoder_dir, "columns": {"label_column": "sentiment"}}
+    options["config"] = {"freeze_text": True, "classifier_dropout": 0}
+    still = {"learning_rate": 1e-12, "num_train_epochs": 6, "early_stopping_patience": 1, "save_total_limit": None}
+    train("text", data, arguments(tmp_path, **still), **options)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["epochs"] == 2
+    train("text", data, arguments(tmp_path, resume_from_checkpoint="true", **still), **options)
+    again = json.loads((tmp_path / "run.json").read_text())
+    assert (again["epochs"], again["steps"]) == (2, record["steps"])
+
+
 def test_an_output_folder_that_is_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CallError, match="is a file"):

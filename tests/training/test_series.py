@@ -185,16 +185,17 @@ def test_folds_hold_out_every_post_once_and_leave_the_test_part_alone(data, text
         train_series("text", data, arguments(tmp_path), folds=3, fold_seed=1, text_encoder=text_encoder_dir)
 
 
-def test_changed_data_are_found(series, data, text_encoder_dir, tmp_path):
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_changed_data_are_found(data, text_encoder_dir, tmp_path, part):
     copy = tmp_path / "posts"
     copy.mkdir()
-    for part in ("train", "validation"):
-        (copy / f"{part}.parquet").write_bytes(Path(data, f"{part}.parquet").read_bytes())
+    for name in ("train", "validation"):
+        (copy / f"{name}.parquet").write_bytes(Path(data, f"{name}.parquet").read_bytes())
     options = {"text_encoder": text_encoder_dir}
     args = arguments(tmp_path / "out", num_train_epochs=1)
     train_series("text", str(copy), args, seeds=[0], **options)
-    (copy / "validation.parquet").write_bytes(Path(data, "test.parquet").read_bytes())
-    with pytest.raises(CallError, match="seed-1 were measured on different posts of validation"):
+    (copy / f"{part}.parquet").write_bytes(Path(data, "test.parquet").read_bytes())
+    with pytest.raises(CallError, match=f"seed-1 had different posts in {part}: the data have changed"):
         train_series("text", str(copy), args, seeds=[0, 1], **options)
 
 
@@ -235,6 +236,7 @@ def test_the_command(data, text_encoder_dir, tmp_path, capsys):
         (["--seeds", "2", "--folds", "2"], "--seeds and --folds must not be given together"),
         (["--seeds", "0"], "--seeds must be >= 1, got 0."),
         (["--folds", "1"], "folds must be >= 2, got 1."),
+        (["--fold-seed", "1"], "--fold-seed has no meaning without --folds."),
     ]:
         with pytest.raises(SystemExit) as end:
             main([*words(data, text_encoder_dir, tmp_path), *flags])

@@ -3,11 +3,12 @@
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny import build
 from transformers import AutoModelForSequenceClassification
 
@@ -19,7 +20,7 @@ from duosent.training.checkpoints import CallError, load_checkpoint
 from duosent.training.run import evaluate, train
 from duosent.training.trainer import ImageTextTrainer
 
-SMALL = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
+SMALL = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "initializer_range": 0.3}
 RATES = {"learning_rate": 1e-2, "text_learning_rate": 2e-2, "image_learning_rate": 3e-2}
 
 
@@ -55,10 +56,23 @@ def data(rows, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
-def runs(data, text_encoder_dir, image_encoder_dir, tmp_path_factory):
+def encoders(text_encoder_dir, image_encoder_dir, tmp_path_factory) -> dict[str, str]:
+    """The tiny encoders with weights so large that a tower which is not the trained one shows."""
+    folders = {}
+    for name, source in (("text_encoder", text_encoder_dir), ("image_encoder", image_encoder_dir)):
+        folders[name] = str(tmp_path_factory.mktemp("large") / name)
+        shutil.copytree(source, folders[name])
+        file = Path(folders[name]) / "model.safetensors"
+        weights = load_file(file)
+        large = {key: value * (10 if value.ndim > 1 else 1) for key, value in weights.items()}
+        save_file(large, file, metadata={"format": "pt"})
+    return folders
+
+
+@pytest.fixture(scope="module")
+def runs(data, encoders, tmp_path_factory):
     """The same run twice: its merged checkpoint, and its adapters."""
     folder = tmp_path_factory.mktemp("runs")
-    encoders = {"text_encoder": text_encoder_dir, "image_encoder": image_encoder_dir}
     for form in ("merged", "adapter"):
         train("mdse", data, arguments(folder / form, lora_save=form), config=SMALL, **encoders)
     return folder
@@ -146,7 +160,7 @@ def test_chunks_give_the_gradients_of_the_whole_batch(tiny_mdse, trainer_of):
                 module.p = 0.0
         for tower in (model.mdse.text_model, model.mdse.vision_model):
             tower.config.attention_probs_dropout_prob = tower.config.hidden_dropout_prob = 0.0
-        options = {"max_steps": 3, "optim": "sgd", "save_strategy": "no", "lora_dropout": 0.0}
+        options = {"max_steps": 3, "optim": "sgd", "save_strategy": "no", "lora_dropout": 0.0, "max_grad_norm": 0.0}
         trainer = trainer_of(model, per_device_train_batch_size=4, contrastive_chunk_size=chunk, **options)
         trainer.train()
         after.append({name: value for name, value in model.named_parameters() if value.requires_grad})
@@ -174,7 +188,8 @@ def test_what_a_run_leaves(runs):
 
 def test_the_merged_checkpoint_is_an_ordinary_one(runs, tiny_mdse, batch, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    model = AutoModelForSequenceClassification.from_pretrained(runs / "merged")
+    model, report = AutoModelForSequenceClassification.from_pretrained(runs / "merged", output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"]
     assert model.state_dict().keys() == tiny_mdse().state_dict().keys()
     torch.testing.assert_close(logits(load_checkpoint(str(runs / "merged"))[0], batch), logits(model, batch))
 
@@ -188,8 +203,8 @@ def test_both_forms_answer_alike(runs, batch, data):
     assert figures["loss"] == pytest.approx(trained["loss"], rel=1e-5) and figures["confusion"] == trained["confusion"]
 
 
-def test_peft_reads_the_adapters(runs, batch, text_encoder_dir, image_encoder_dir):
-    model = MdseForImageTextClassification.from_encoders(text_encoder_dir, image_encoder_dir, num_labels=3, **SMALL)
+def test_peft_reads_the_adapters(runs, batch, encoders):
+    model = MdseForImageTextClassification.from_encoders(*encoders.values(), num_labels=3, **SMALL)
     model.load_state_dict(load_file(runs / "adapter" / "fusion.safetensors"), strict=False)
     model = PeftModel.from_pretrained(model, str(runs / "adapter"))
     expected = logits(load_checkpoint(str(runs / "adapter"))[0], batch)

@@ -141,6 +141,8 @@ def test_timm_towers_have_projections():
 def test_targets_are_ends_of_names():
     model = build(MdseForImageTextClassification)
     assert adapted_layers(model, ["self.query", "q_proj"]) == [QUERY, "mdse.vision_model.layers.0.attention.q_proj"]
+    model.mdse.text_model.conv = torch.nn.Linear(2, 2)
+    assert adapted_layers(model) == adapted_layers(build(MdseForImageTextClassification))  # conv is no v
     with pytest.raises(ValueError, match="lora_targets must be ends of names of linear layers in the towers, got ery"):
         adapted_layers(model, ["query", "q_proj", "ery"])
 

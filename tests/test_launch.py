@@ -137,11 +137,10 @@ def still_encoders(text_encoder_dir, image_encoder_dir, tmp_path_factory) -> lis
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [[], ["--lora_rank", "2"]], ids=["towers", "adapters"])
-def test_two_processes_do_what_one_does(more, still_encoders, tmp_path):
+def test_two_processes_do_what_one_does(still_encoders, tmp_path):
     """Of eleven posts two processes with two at a time leave three for the last round; eight go up evenly."""
     posts = make_demo_posts(tmp_path / "posts", train=16, validation=11, test=8)
-    words = ["-m", "duosent", "train", "--model", "mdse", "--data", str(posts), *still_encoders, *more]
+    words = ["-m", "duosent", "train", "--model", "mdse", "--data", str(posts), *still_encoders]
     words += ["--hidden-size", "16", "--num-attention-heads", "2", "--hidden_dropout_prob", "0"]
     words += ["--attention_probs_dropout_prob", "0", "--classifier_dropout", "0", "--initializer_range", "0.3"]
     words += ["--optim", "sgd", "--learning_rate", "0.01", "--text_learning_rate", "0.01"]

@@ -137,11 +137,10 @@ def still_encoders(text_encoder_dir, image_encoder_dir, tmp_path_factory) -> lis
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [[], ["--lora_rank", "2"]], ids=["towers", "adapters"])
-def test_two_processes_do_what_one_does(more, still_encoders, tmp_path):
+def test_two_processes_do_what_one_does(still_encoders, tmp_path):
     """Of eleven posts two processes with two at a time leave three for the last round; eight go up evenly."""
     posts = make_demo_posts(tmp_path / "posts", train=16, validation=11, test=8)
-    words = ["-m", "duosent", "train", "--model", "mdse", "--data", str(posts), *still_encoders, *more]
+    words = ["-m", "duosent", "train", "--model", "mdse", "--data", str(posts), *still_encoders]
     words += ["--hidden-size", "16", "--num-attention-heads", "2", "--hidden_dropout_prob", "0"]
     words += ["--attention_probs_dropout_prob", "0", "--classifier_dropout", "0", "--initializer_range", "0.3"]
     words += ["--optim", "sgd", "--learning_rate", "0.01", "--text_learning_rate", "0.01"]
@@ -161,7 +160,8 @@ def test_two_processes_do_what_one_does(more, still_encoders, tmp_path):
         scores = next(one[column].to_pylist() for column in one.column_names if column.startswith("score_"))
         assert len({round(score, 4) for score in scores}) == number  # or a row in a wrong place would not be seen
         for column in one.column_names:
-            assert two_[column].to_pylist() == pytest.approx(one[column].to_pylist(), rel=1e-4, abs=1e-5), column
+            answers, same = one[column].to_pylist(), two_[column].to_pylist()
+            assert same == (pytest.approx(answers, abs=1e-5) if column.startswith("score_") else answers), column
         file = "metrics.json" if part == "validation" else "metrics_test.json"
         alone, shared = (json.loads((tmp_path / name / file).read_text()) for name in ("one", "two"))
         assert shared["n"] == alone["n"] == number

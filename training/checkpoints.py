@@ -144,11 +144,12 @@ def _is_whole(state: Path) -> bool:
     return True
 
 
-def steps_if_stopped(checkpoint: str) -> int | None:
-    """The steps of a run that had come to its end, early or not, when it wrote a checkpoint folder; else None."""
+def steps_if_stopped_early(checkpoint: str, patience: int) -> int | None:
+    """The steps of a run whose patience was at its end when it wrote a checkpoint folder; else None."""
     state = read_json(Path(checkpoint) / TRAINER_STATE_NAME)
-    control = state.get("stateful_callbacks", {}).get("TrainerControl", {}).get("args", {})
-    return state["global_step"] if control.get("should_training_stop") else None
+    stopping = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
+    waited = stopping.get("attributes", {}).get("early_stopping_patience_counter", 0)
+    return state["global_step"] if waited >= patience else None
 
 
 def read_json(file: Path) -> dict:
@@ -211,6 +212,6 @@ __all__ = [
     "read_json",
     "read_run",
     "resume_folder",
-    "steps_if_stopped",
+    "steps_if_stopped_early",
     "write_json",
 ]

@@ -34,7 +34,7 @@ from duosent.training.checkpoints import (
     read_json,
     read_run,
     resume_folder,
-    steps_if_stopped,
+    steps_if_stopped_early,
     write_json,
 )
 from duosent.training.classification_task import ClassificationTask
@@ -171,8 +171,8 @@ def train(
             (output_dir / file).unlink(missing_ok=True)
             predictions_file(output_dir, part).unlink(missing_ok=True)
         write_json(output_dir / RUN_FILE, options | {"command": command})
-    if resume is not None:
-        args.max_steps = steps_if_stopped(resume) or args.max_steps  # Trainer would forget that it had stopped early
+    if resume is not None and args.stops_early:  # Trainer would go on by an evaluation
+        args.max_steps = steps_if_stopped_early(resume, args.early_stopping_patience) or args.max_steps
     trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()
     trainer.save_state()

@@ -199,6 +199,25 @@ def test_changed_data_are_found(data, text_encoder_dir, tmp_path, part):
         train_series("text", str(copy), args, seeds=[0, 1], **options)
 
 
+def test_a_run_cut_short_after_its_training_ends_like_one_that_was_not(
+    series, data, text_encoder_dir, tmp_path, monkeypatch
+):
+    """Trainer has then removed the last checkpoint, where it is not the best: the steps after the best come again."""
+    folder, _ = series
+    options = {"seeds": [4], "text_encoder": text_encoder_dir, "evaluate_test": True, "command": "duosent train"}
+
+    def stop(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(ImageTextTrainer, "save_state", stop)
+        train_series("text", data, arguments(tmp_path), **options)
+    assert not (tmp_path / "seed-4" / "metrics.json").exists()
+    train_series("text", data, arguments(tmp_path), **options)
+    for file in ("metrics.json", "metrics_test.json"):
+        assert read(tmp_path / "seed-4" / file) == read(folder / "seed-4" / file)
+
+
 def test_what_cannot_be(data, text_encoder_dir, tmp_path):
     for how, message in [
         ({}, "Either seeds or folds must be given, and not both."),

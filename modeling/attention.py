@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 from transformers.masking_utils import create_bidirectional_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
@@ -111,9 +112,39 @@ class FeedForward(nn.Module):
         return self.norm(tokens + self.dropout(self.contract(self.activation(self.expand(tokens)))))
 
 
+class AttentionBlock(GradientCheckpointingLayer):
+    """FF(CA(.)) and FF(SA(.)): attention, residual and layer norm on the query's stream, then a feed-forward block."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.attention = MultiHeadAttention(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feed_forward = FeedForward(config)
+
+    def forward(self, query, context, context_mask, output_attentions=False) -> tuple[Tensor, Tensor | None]:
+        """
+        Args:
+            query: `(B, Q, D)`; context: `(B, K, D)`.
+            context_mask: `(B, K)`, True for real tokens.
+
+        Returns: `(B, Q, D)`, and the map `(B, H, Q, K)` where `output_attentions`.
+        """
+        answer, weights = self.attention(query, context, context_mask, output_attentions)
+        return self.feed_forward(self.norm(query + self.dropout(answer))), weights
+
+
 def split_heads(tokens: Tensor, num_heads: int) -> Tensor:
     """`(B, N, D)` -> `(B, H, N, d)`"""
     return tokens.unflatten(-1, (num_heads, -1)).transpose(1, 2)
 
 
-__all__ = ["FeedForward", "MultiHeadAttention", "additive_mask", "attend", "eager_attention", "split_heads"]
+__all__ = [
+    "AttentionBlock",
+    "FeedForward",
+    "MultiHeadAttention",
+    "additive_mask",
+    "attend",
+    "eager_attention",
+    "split_heads",
+]

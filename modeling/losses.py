@@ -115,10 +115,18 @@ def _log_sums(views: Tensor, labels: Tensor, first: int, count: int, temperature
     return *sums, positive.any(dim=-1), pair.any(dim=-1)
 
 
+def label_set_index(labels: Tensor) -> Tensor:
+    """Number the sets of labels: `(N, L)` of 0 and 1 -> `(N,)`, equal where the sets are, -100 where unknown."""
+    same = (labels[:, None] == labels[None]).all(dim=-1)  # (N, N)
+    first = same.to(torch.uint8).argmax(dim=-1)  # (N,) the first row that holds the same set
+    return first.masked_fill((labels == IGNORED_LABEL).any(dim=-1), IGNORED_LABEL)
+
+
 __all__ = [
     "IGNORED_LABEL",
     "answer_loss",
     "classification_loss",
     "count_labelled",
+    "label_set_index",
     "modality_agnostic_contrastive_loss",
 ]

@@ -11,12 +11,13 @@ from transformers.activations import ACT2FN
 from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_clmlf import ClmlfConfig
+from duosent.modeling.attention import AttentionBlock
 from duosent.modeling.batch_loss import BatchLoss
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
 from duosent.modeling.contrastive_tasks import data_based_contrastive_loss, label_based_contrastive_loss
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
-from duosent.modeling.modeling_mdse import AttentionBlock, label_set_index
+from duosent.modeling.losses import label_set_index
 from duosent.modeling.outputs import ClmlfOutput
 
 

@@ -8,40 +8,17 @@ brackets are the paper's equations; `docs/paper_index.md` lists every place wher
 import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
-from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_mdse import MdseConfig
-from duosent.modeling.attention import FeedForward, MultiHeadAttention
+from duosent.modeling.attention import AttentionBlock
 from duosent.modeling.batch_loss import BatchLoss
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
-from duosent.modeling.losses import IGNORED_LABEL, modality_agnostic_contrastive_loss
+from duosent.modeling.losses import IGNORED_LABEL, label_set_index, modality_agnostic_contrastive_loss
 from duosent.modeling.outputs import MdseModelOutput, MdseOutput, wanted_states
 from duosent.modeling.pooling import masked_mean
-
-
-class AttentionBlock(GradientCheckpointingLayer):
-    """FF(CA(.)) and FF(SA(.)): attention, residual and layer norm on the query's stream, then a feed-forward block."""
-
-    def __init__(self, config):
-        super().__init__()
-        self.attention = MultiHeadAttention(config)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.feed_forward = FeedForward(config)
-
-    def forward(self, query, context, context_mask, output_attentions=False) -> tuple[Tensor, Tensor | None]:
-        """
-        Args:
-            query: `(B, Q, D)`; context: `(B, K, D)`.
-            context_mask: `(B, K)`, True for real tokens.
-
-        Returns: `(B, Q, D)`, and the map `(B, H, Q, K)` where `output_attentions`.
-        """
-        answer, weights = self.attention(query, context, context_mask, output_attentions)
-        return self.feed_forward(self.norm(query + self.dropout(answer))), weights
 
 
 class FusionLayer(nn.Module):
@@ -338,13 +315,6 @@ def view_labels(of_view: Tensor | None, of_post: Tensor, present: Tensor) -> Ten
     """
     labels = of_post if of_view is None else torch.where(of_view == IGNORED_LABEL, of_post, of_view)
     return labels.masked_fill(~(present if labels.ndim == 1 else present[:, None]), IGNORED_LABEL)
-
-
-def label_set_index(labels: Tensor) -> Tensor:
-    """Number the sets of labels: `(N, L)` of 0 and 1 -> `(N,)`, equal where the sets are, -100 where unknown."""
-    same = (labels[:, None] == labels[None]).all(dim=-1)  # (N, N)
-    first = same.to(torch.uint8).argmax(dim=-1)  # (N,) the first row that holds the same set
-    return first.masked_fill((labels == IGNORED_LABEL).any(dim=-1), IGNORED_LABEL)
 
 
 __all__ = ["MdseForImageTextClassification", "MdseModel", "MdsePreTrainedModel"]

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_tombert import TombertConfig
+from duosent.modeling.attention import AttentionBlock
 from duosent.modeling.batch_loss import BatchLoss
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TokenProjection, TwoTowers
-from duosent.modeling.modeling_mdse import AttentionBlock
 from duosent.modeling.outputs import BaselineOutput
 
 # Where, after the last layer, the feature stands: the target's answer is the first token, the words' first the next.

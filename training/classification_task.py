@@ -30,14 +30,12 @@ class ClassificationTask:
         models: the class of each `--model`.
         trainer_class: what trains it.
         best_figure: what the best model is kept by, unless the arguments say otherwise.
-        figures: what an evaluation gives as plain numbers; micro_f1 only where a post may have several labels.
+        figures: what an evaluation gives as plain numbers; micro_f1 only where a post may have several labels, the
+            contrastive losses of the models that have them.
 
     Args:
         consistent: with tasks, give answers that go together; see `task_answers`.
     """
-
-    def __init__(self, consistent: bool = False) -> None:
-        self.consistent = consistent
 
     models = {
         "mdse": MdseForImageTextClassification,
@@ -60,7 +58,12 @@ class ClassificationTask:
         "loss",
         "classification_loss",
         "contrastive_loss",
+        "label_contrastive_loss",
+        "data_contrastive_loss",
     )
+
+    def __init__(self, consistent: bool = False) -> None:
+        self.consistent = consistent
 
     def load(self, data: str, columns: dict, names: list[str] | dict | None = None) -> DatasetDict:
         """The rows, by part.

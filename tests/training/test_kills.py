@@ -104,8 +104,9 @@ def test_real_kills(text_encoder_dir, image_encoder_dir, tmp_path):
     posts = make_demo_posts(tmp_path / "posts", train=120, validation=20, test=1)
     command = [sys.executable, "-m", "duosent", "train", "--model", "mdse", "--data", str(posts), "--seeds", "1"]
     command += ["--text-encoder", text_encoder_dir, "--image-encoder", image_encoder_dir, "--hidden-size", "16"]
-    command += ["--num-attention-heads", "2", "--num-train-epochs", "2", "--per-device-train-batch-size", "4"]
+    command += ["--num-attention-heads", "2", "--num-train-epochs", "5", "--per-device-train-batch-size", "4"]
     command += ["--save-strategy", "steps", "--save-steps", "3", "--eval-strategy", "steps", "--eval-steps", "3"]
+    command += ["--early-stopping-patience", "none"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
     subprocess.run([*command, "--output-dir", str(tmp_path / "whole")], check=True, **quiet)
     rng, killed, kills = random.Random(0), tmp_path / "killed", 0
@@ -114,7 +115,7 @@ def test_real_kills(text_encoder_dir, image_encoder_dir, tmp_path):
         process = subprocess.Popen([*command, "--output-dir", str(killed)], **quiet)
         while process.poll() is None and last_checkpoint(killed / "seed-0") == before:
             time.sleep(0.05)
-        time.sleep(rng.random())
+        time.sleep(0.3 * rng.random())
         kills += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()

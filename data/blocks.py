@@ -11,6 +11,7 @@ from datasets import Dataset, DatasetInfo, Features, Value
 
 from duosent.data.csv_rows import SEPARATORS, CsvError, column_names, csv_rows, filled, skip_byte_order_mark
 from duosent.data.reading import DataError, json_row, with_origin
+from duosent.processing.reasons import reason_of
 
 # Rows of a block of a text file; a block of Parquet is one of its row groups.
 BLOCK_ROWS = 1000
@@ -194,7 +195,7 @@ def _number(sizes) -> list[Block]:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} cannot be read: {' '.join(str(error).split()).rstrip('.') or type(error).__name__}.")
+    return DataError(f"{path} cannot be read: {reason_of(error)}.")
 
 
 __all__ = ["Block", "CsvBlocks", "JsonLinesBlocks", "ParquetBlocks", "block_file"]

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from duosent.data.blocks import block_file
 from duosent.data.reading import FILE_NAME, FOLDER, ORIGIN, DataError, download_files, read_splits, split_files
 from duosent.data.streaming import StreamedPairs
+from duosent.processing.reasons import reason_of
 
 # Checking opens each picture: with more rows than this a bar shows how far it is.
 ROWS_BEFORE_A_BAR = 2000
@@ -432,7 +433,7 @@ def _why_unreadable(picture: dict) -> str | None:
         name = f"{len(picture['bytes'])} bytes" if picture["bytes"] is not None else path
         return f"{name} are in no picture format that is known"
     except Exception as error:  # Pillow raises whatever a format's reader meets
-        return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        return reason_of(error)
 
 
 __all__ = [

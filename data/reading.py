@@ -10,6 +10,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from duosent.data.csv_rows import SEPARATORS, column_names, csv_rows, filled, skip_byte_order_mark
+from duosent.processing.reasons import reason_of
 
 SPLIT_NAMES = {
     "train": "train",
@@ -120,7 +121,7 @@ def _join(parts: list[Dataset]) -> Dataset:
     try:
         return concatenate_datasets(parts) if len(parts) > 1 else parts[0]
     except (ValueError, TypeError) as error:
-        raise DataError(f"The files of one split must have the same columns: {_one_line(error)}") from error
+        raise DataError(f"The files of one split must have the same columns: {reason_of(error)}") from error
 
 
 def _read(path: Path) -> Dataset:
@@ -136,7 +137,7 @@ def _read(path: Path) -> Dataset:
     except DataError:
         raise
     except Exception as error:  # whatever pyarrow says of a broken file
-        raise DataError(f"{path} cannot be read: {_one_line(error)}.") from error
+        raise DataError(f"{path} cannot be read: {reason_of(error)}.") from error
     if len(rows) == 0:
         raise DataError(f"{path} holds no rows.")
     if path.name in METADATA and FILE_NAME not in rows.column_names:
@@ -214,7 +215,7 @@ def _check_hub_name(name: str) -> None:
 
 
 def _not_on_hub(name: str, error: Exception) -> DataError:
-    return DataError(f"{name} is neither a file or folder here nor a data set that the Hub gives: {_one_line(error)}.")
+    return DataError(f"{name} is neither a file or folder here nor a data set that the Hub gives: {reason_of(error)}.")
 
 
 def _from_hub(name: str) -> DatasetDict:
@@ -229,10 +230,6 @@ def _from_hub(name: str) -> DatasetDict:
         rows = rows.add_column(ORIGIN, [f"{name}, {split}, row {index}" for index in range(1, len(rows) + 1)])
         splits[SPLIT_NAMES.get(split, split)] = rows
     return splits
-
-
-def _one_line(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
 
 
 __all__ = [

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from duosent.data.published import PublishedData, PublishedRow
 from duosent.data.reading import DataError
 from duosent.processing.pictures import open_picture
+from duosent.processing.reasons import reason_of
 
 SHARD_BYTES = 500_000_000
 # Rows are handed to the Parquet writer together; a reader later takes as many at once.
@@ -117,7 +118,7 @@ def read_picture(path: Path) -> tuple[bytes | None, str | None]:
         content = path.read_bytes()
         open_picture({"bytes": content, "path": path.name})
     except (OSError, ValueError) as error:
-        return None, " ".join(str(error).split()).rstrip(".")
+        return None, reason_of(error)
     return content, None
 
 

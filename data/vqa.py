@@ -14,6 +14,7 @@ from datasets import Features, Image, List, Value
 from duosent.data.answers import answer_scores, answer_vocabulary, normalise_answer
 from duosent.data.published import PublishedData, PublishedRow, find_published
 from duosent.data.reading import DataError
+from duosent.processing.reasons import reason_of
 
 # Part of the published names -> part of the table.
 PARTS = {"train2014": "train", "val2014": "validation"}
@@ -124,8 +125,7 @@ def _entries(path: Path, name: str) -> Iterator[tuple[int, dict]]:
                     raise DataError(f"{path}, {name} entry {number}, must be an object, got {type(entry).__name__}.")
                 yield number, entry
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path} is damaged after entry {number} of {name}: {reason[:200]}.") from error
+        raise DataError(f"{path} is damaged after entry {number} of {name}: {reason_of(error)[:200]}.") from error
     if number == 0:
         raise DataError(f"{path} has no list of {name}.")
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from duosent.processing.reasons import reason_of
+
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 EIGHT_BITS, SIXTEEN_BITS, THIRTY_TWO_BITS = 2**8 - 1, 2**16 - 1, 2**31 - 1
 # What undoes each orientation of the EXIF standard; 1 is upright.
@@ -71,7 +73,7 @@ def open_picture(picture) -> Image.Image:
         picture.seek(frame)
     # Of a broken file Pillow says whatever its decoder met: OSError, SyntaxError, struct.error, ...
     except Exception as error:
-        raise ValueError(f"{name} is damaged: {_one_line(error)}.") from error
+        raise ValueError(f"{name} is damaged: {reason_of(error)}.") from error
     return rgb if upright is None else rgb.transpose(upright)
 
 
@@ -99,7 +101,7 @@ def _open(source: str | bytes | bytearray | memoryview, name: str) -> Image.Imag
     except UnidentifiedImageError as error:
         raise ValueError(f"{name} cannot be read as a picture: no format that is known.") from error
     except Exception as error:  # as in open_picture
-        raise ValueError(f"{name} cannot be read as a picture: {_one_line(error)}.") from error
+        raise ValueError(f"{name} cannot be read as a picture: {reason_of(error)}.") from error
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
@@ -155,10 +157,6 @@ def _deep_to_rgb(picture: Image.Image) -> Image.Image:
     if isinstance(transparent, int):
         levels[values == transparent] = EIGHT_BITS
     return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 __all__ = ["open_picture"]

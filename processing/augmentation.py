@@ -1,13 +1,15 @@
 """Training posts, a little different in each epoch: pictures here, words in `synonyms.py`."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
 from duosent.processing.collator import ImageTextCollator
+from duosent.processing.row_draws import RowDraws
 from duosent.processing.synonyms import SynonymReplacement
 
 
@@ -62,12 +64,9 @@ class PictureAugmentation:
 
 
 @dataclass
-class AugmentingCollator:
-    """A collator for training: the batch of the collator inside, its rows augmented.
-
-    What is drawn for a row depends on the seed, the epoch and the row's id alone: neither the rest of the batch, nor
-    the number of worker processes or GPUs, nor an interruption of the training changes it. Rows of one id share their
-    draws. A side that a post lacks stays missing.
+class AugmentingCollator(RowDraws):
+    """A collator for training: the batch of the collator inside, its rows augmented. A side that a post lacks stays
+    missing.
 
     Args:
         collator: makes the batch.
@@ -79,13 +78,8 @@ class AugmentingCollator:
     collator: ImageTextCollator
     pictures: PictureAugmentation | None = None
     words: SynonymReplacement | None = None
-    seed: int = 0
-    # In shared memory: worker processes that live for several epochs read it too.
-    _epoch: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64).share_memory_(), repr=False)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Another epoch, other draws; between two epochs, when no worker is at work."""
-        self._epoch.fill_(epoch)
+    purpose: ClassVar[str] = "augmentation"
 
     def __call__(self, rows: list[dict]) -> dict[str, Tensor]:
         """
@@ -107,10 +101,7 @@ class AugmentingCollator:
 
     def _seeds(self, row: dict) -> tuple[int, int]:
         """For the words and for the picture."""
-        if row.get("id") is None:
-            raise ValueError("Each row must have an id for augmentation, which is drawn by it, got a row without.")
-        name = f"{self.seed} {self._epoch.item()} {row['id']}"
-        digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        digest = hashlib.blake2b(self._draw_name(row).encode("utf-8", "surrogatepass"), digest_size=16).digest()
         return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
 
     def _in_other_words(self, row: dict, seed: int) -> dict:

@@ -2,21 +2,23 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+from duosent.processing.row_draws import RowDraws
 
 SIDES = ("text", "image")
 
 
 @dataclass
-class ModalityDropout:
+class ModalityDropout(RowDraws):
     """A collator for training: the batch of the collator inside, some posts of it without their words or picture.
 
     A post with both sides loses one of them, either as likely, by setting `text_present` or `image_present`; one that
-    has a single side keeps it. What is drawn for a row depends on the seed, the epoch and the row's id alone, whoever
-    makes the batch.
+    has a single side keeps it.
 
     Args:
         collator: makes the batch, with `text_present` and `image_present`.
@@ -26,13 +28,8 @@ class ModalityDropout:
 
     collator: Callable[[list[dict]], dict[str, Tensor]]
     rate: float
-    seed: int = 0
-    # In shared memory: worker processes that live for several epochs read it too.
-    _epoch: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64).share_memory_(), repr=False)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Another epoch, other draws; between two epochs, when no worker is at work."""
-        self._epoch.fill_(epoch)
+    purpose: ClassVar[str] = "modality_dropout"
 
     def __call__(self, rows: list[dict]) -> dict[str, Tensor]:
         """
@@ -50,9 +47,7 @@ class ModalityDropout:
         return batch
 
     def _lost_side(self, row: dict) -> str | None:
-        if row.get("id") is None:
-            raise ValueError("Each row must have an id for modality_dropout, which draws by it, got a row without.")
-        name = f"modality {self.seed} {self._epoch.item()} {row['id']}"
+        name = f"modality {self._draw_name(row)}"
         rng = random.Random(name.encode("utf-8", "surrogatepass"))
         loses, side = rng.random() < self.rate, rng.choice(SIDES)
         return side if loses else None

@@ -261,6 +261,11 @@ class ImageTextTrainingArguments(TrainingArguments):
         check_peft()
 
     @property
+    def seed_of_draws(self) -> int:
+        """What is drawn of the training part follows from it: `data_seed`, or else `seed`."""
+        return self.seed if self.data_seed is None else self.data_seed
+
+    @property
     def stops_early(self) -> bool:
         """Whether there is something to stop by: a patience, an evaluation and a figure."""
         return (

@@ -15,7 +15,7 @@ def augmenting(collator, args: ImageTextTrainingArguments) -> AugmentingCollator
         collator,
         PictureAugmentation(args.augment_flip, args.augment_crop, args.augment_erasing),
         synonyms or None,
-        args.seed if args.data_seed is None else args.data_seed,
+        seed=args.seed_of_draws,
     )
 
 

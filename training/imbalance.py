@@ -105,7 +105,7 @@ def balanced_sampler(
             "balanced_sampling must be off with several tasks: it draws by the label, of which a post has several."
         )
     labels = column_of(rows, "label", "balanced_sampling")
-    return BalancedSampler(labels, args.seed if args.data_seed is None else args.data_seed)
+    return BalancedSampler(labels, args.seed_of_draws)
 
 
 def column_of(rows, column: str, option: str) -> list:

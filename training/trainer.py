@@ -139,11 +139,8 @@ class ImageTextTrainer(Trainer):
         Raises:
             CallError: for a model that reads one side.
         """
-        args = self.args
         check_reads_both(self.model, "modality_dropout")
-        return ModalityDropout(
-            collator, args.modality_dropout, args.seed if args.data_seed is None else args.data_seed
-        )
+        return ModalityDropout(collator, self.args.modality_dropout, seed=self.args.seed_of_draws)
 
     def get_train_dataloader(self):
         """Evaluation and prediction have loaders of their own, which never meet augmentation or lost sides."""
@@ -266,7 +263,7 @@ class ImageTextTrainer(Trainer):
             self.train_dataset,
             self._train_batch_size,
             args.shuffle_buffer_size,
-            args.seed if args.data_seed is None else args.data_seed,
+            args.seed_of_draws,
             args.process_index,
             args.world_size,
             args.dataloader_drop_last,

@@ -131,7 +131,7 @@ def augmenting(processor, wordnet_dir):
 
     def make(seed: int = 0) -> AugmentingCollator:
         words = SynonymReplacement(1.0, wordnet_dir)
-        return AugmentingCollator(ImageTextCollator(processor), PictureAugmentation(0.5, 0.25, 1), words, seed)
+        return AugmentingCollator(ImageTextCollator(processor), PictureAugmentation(0.5, 0.25, 1), words, seed=seed)
 
     return make
 

@@ -20,7 +20,7 @@ def posts(count, text=True, image=True):
 
 def lost(rows, rate=0.5, seed=0, epoch=0):
     """For each row `(text_present, image_present)`."""
-    collator = ModalityDropout(bare, rate, seed)
+    collator = ModalityDropout(bare, rate, seed=seed)
     collator.set_epoch(epoch)
     batch = collator(rows)
     return list(zip(batch["text_present"].tolist(), batch["image_present"].tolist(), strict=True))

@@ -134,6 +134,18 @@ class AttentionBlock(GradientCheckpointingLayer):
         return self.feed_forward(self.norm(query + self.dropout(answer))), weights
 
 
+def attention_blocks(config, depth: int) -> nn.ModuleList:
+    """A stack of `depth` blocks."""
+    return nn.ModuleList(AttentionBlock(config) for _ in range(depth))
+
+
+def self_attend(blocks: nn.ModuleList, tokens: Tensor, mask: Tensor) -> Tensor:
+    """Each block over the tokens themselves: `(B, N, D)`, mask `(B, N)`, True for real tokens -> `(B, N, D)`"""
+    for block in blocks:
+        tokens, _ = block(tokens, tokens, mask)
+    return tokens
+
+
 def split_heads(tokens: Tensor, num_heads: int) -> Tensor:
     """`(B, N, D)` -> `(B, H, N, d)`"""
     return tokens.unflatten(-1, (num_heads, -1)).transpose(1, 2)
@@ -145,6 +157,8 @@ __all__ = [
     "MultiHeadAttention",
     "additive_mask",
     "attend",
+    "attention_blocks",
     "eager_attention",
+    "self_attend",
     "split_heads",
 ]

@@ -119,6 +119,17 @@ def tower_tokens(tower: PreTrainedModel, **inputs) -> Tensor:
     return tower(**inputs).last_hidden_state
 
 
+def count_posts(input_ids: Tensor | None, pixel_values: Tensor | None) -> int:
+    """Posts of a batch, of which either side may be None.
+
+    Raises:
+        ValueError: if both sides are None.
+    """
+    if input_ids is None and pixel_values is None:
+        raise ValueError("input_ids or pixel_values must be given, got None for both.")
+    return len(pixel_values) if input_ids is None else len(input_ids)
+
+
 class TokenProjection(nn.Module):
     """Brings a tower's tokens to fusion width and stands one learned token in for a side that a post lacks."""
 
@@ -327,6 +338,20 @@ class TwoTowers:
         present = mask[:, 0] if image_present is None else image_present.bool()
         return tokens, mask, present
 
+    def pool_text_tower(self, input_ids, attention_mask=None, token_type_ids=None, text_present=None):
+        """Words to one feature, the mean of their tokens `(B, W)`, and presence `(B,)`. Args: as `run_text_tower`."""
+        tokens, mask, present = self.run_text_tower(input_ids, attention_mask, token_type_ids, text_present)
+        return masked_mean(tokens, mask), present
+
+    def pool_image_tower(self, pixel_values, image_present=None):
+        """Picture to one feature `(B, W)`, see `pool_image`, and presence `(B,)`. Args: as `run_image_tower`."""
+        tokens, mask, present = self.run_image_tower(pixel_values, image_present)
+        return self.pool_image(tokens, mask), present
+
+    def pool_image(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """The picture's [CLS], or the mean of the cells of a tower without one: `(B, N, W)`, `(B, N)` -> `(B, W)`"""
+        return tokens[:, 0] if self.num_prefix_tokens else masked_mean(tokens, mask)
+
     def encode_pair(self, input_ids, attention_mask, pixel_values, token_type_ids, text_present, image_present):
         """Both sides at fusion width, with one learned token for a side that is not there.
 
@@ -338,9 +363,7 @@ class TwoTowers:
         Raises:
             ValueError: if both sides are None.
         """
-        if input_ids is None and pixel_values is None:
-            raise ValueError("input_ids or pixel_values must be given, got None for both.")
-        batch_size = len(pixel_values) if input_ids is None else len(input_ids)
+        batch_size = count_posts(input_ids, pixel_values)
         if input_ids is None:
             text_tokens, text_mask = self.text_projection.absent(batch_size)
         else:
@@ -388,6 +411,7 @@ __all__ = [
     "TwoTowers",
     "build_text_model",
     "build_vision_model",
+    "count_posts",
     "count_prefix_tokens",
     "grid_to_tokens",
     "tower_tokens",

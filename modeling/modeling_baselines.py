@@ -8,9 +8,8 @@ from duosent.configuration.configuration_baselines import BaselineConfig
 from duosent.modeling.batch_loss import BatchLoss
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
-from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers, vision_width
+from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers, count_posts, vision_width
 from duosent.modeling.outputs import BaselineOutput
-from duosent.modeling.pooling import masked_mean
 
 
 class BaselineForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedModel):
@@ -58,20 +57,17 @@ class BaselineForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrain
         Raises:
             ValueError: if both sides are None.
         """
-        if input_ids is None and pixel_values is None:
-            raise ValueError("input_ids or pixel_values must be given, got None for both.")
-        batch_size = len(pixel_values) if input_ids is None else len(input_ids)
+        batch_size = count_posts(input_ids, pixel_values)
         text_embeds = image_embeds = None
         if self.text_model is not None:
             text_embeds = self.classifier.hidden.weight.new_zeros(batch_size, self.text_model.config.hidden_size)
             if input_ids is not None:
-                tokens, mask, present = self.run_text_tower(input_ids, attention_mask, token_type_ids, text_present)
-                text_embeds = masked_mean(tokens, mask) * present[:, None]  # (B, W)
+                pooled, present = self.pool_text_tower(input_ids, attention_mask, token_type_ids, text_present)
+                text_embeds = pooled * present[:, None]  # (B, W)
         if self.vision_model is not None:
             image_embeds = self.classifier.hidden.weight.new_zeros(batch_size, vision_width(self.vision_model))
             if pixel_values is not None:
-                tokens, mask, present = self.run_image_tower(pixel_values, image_present)
-                pooled = tokens[:, 0] if self.num_prefix_tokens else masked_mean(tokens, mask)
+                pooled, present = self.pool_image_tower(pixel_values, image_present)
                 image_embeds = pooled * present[:, None]  # (B, W)
 
         features = [embeds for embeds in (text_embeds, image_embeds) if embeds is not None]

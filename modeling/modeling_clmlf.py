@@ -11,7 +11,7 @@ from transformers.activations import ACT2FN
 from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_clmlf import ClmlfConfig
-from duosent.modeling.attention import AttentionBlock
+from duosent.modeling.attention import attention_blocks, self_attend
 from duosent.modeling.batch_loss import BatchLoss
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
@@ -38,17 +38,6 @@ class AttentionPooling(nn.Module):
         return (weights.unsqueeze(-2) @ tokens).squeeze(-2)
 
 
-def self_attention_layers(config, depth: int) -> nn.ModuleList:
-    return nn.ModuleList(AttentionBlock(config) for _ in range(depth))
-
-
-def run_layers(layers: nn.ModuleList, tokens: Tensor, mask: Tensor) -> Tensor:
-    """tokens `(B, N, D)`, mask `(B, N)`, True for real tokens -> `(B, N, D)`"""
-    for layer in layers:
-        tokens, _ = layer(tokens, tokens, mask)
-    return tokens
-
-
 class ClmlfForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedModel):
     """Multi-layer fusion with its classifier and its losses, `L_SC + lambda_lbcl L_LBCL + lambda_dbcl L_DBCL`.
 
@@ -64,9 +53,9 @@ class ClmlfForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedM
         super().__init__(config)
         self._build_towers(config)
         self._build_projections(config)
-        self.text_layers = self_attention_layers(config, config.num_text_layers)
-        self.image_layers = self_attention_layers(config, config.num_image_layers)
-        self.fusion_layers = self_attention_layers(config, config.num_fusion_layers)
+        self.text_layers = attention_blocks(config, config.num_text_layers)
+        self.image_layers = attention_blocks(config, config.num_image_layers)
+        self.fusion_layers = attention_blocks(config, config.num_fusion_layers)
         self.pooling = AttentionPooling(config)
         self.classifier = Classifier(config.hidden_size, config)
         self.classification_loss = ClassificationLoss(config.problem_type, config.task_sizes())
@@ -151,10 +140,10 @@ class ClmlfForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedM
     def fuse(self, *post) -> Tensor:
         """Multi-layer fusion. Args as for `encode_pair`; returns the pooled feature `R (B, D)`."""
         text, text_mask, image, image_mask = self.encode_pair(*post)
-        text = run_layers(self.text_layers, text, text_mask)
-        image = run_layers(self.image_layers, image, image_mask)
+        text = self_attend(self.text_layers, text, text_mask)
+        image = self_attend(self.image_layers, image, image_mask)
         tokens, mask = torch.cat([text, image], dim=1), torch.cat([text_mask, image_mask], dim=1)
-        return self.pooling(run_layers(self.fusion_layers, tokens, mask), mask)
+        return self.pooling(self_attend(self.fusion_layers, tokens, mask), mask)
 
 
 __all__ = ["AttentionPooling", "ClmlfForImageTextClassification"]

@@ -18,7 +18,6 @@ from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
 from duosent.modeling.losses import answer_loss
 from duosent.modeling.outputs import RadmModelOutput, RadmOutput, wanted_states
-from duosent.modeling.pooling import masked_mean
 from duosent.modeling.residual_attention import AddedScores, GatedScores, OwnScores, ResidualAttention
 
 
@@ -178,7 +177,7 @@ class RadmModel(TwoTowers, RadmPreTrainedModel):
             traces.append(trace)
 
         text_embeds = tokens[:, 0]  # (B, D)
-        image_embeds = self._image_feature(tokens[:, text.shape[1] :], image_mask)  # (B, D)
+        image_embeds = self.pool_image(tokens[:, text.shape[1] :], image_mask)  # (B, D)
         return RadmModelOutput(
             fused_embeds=torch.cat([text_embeds, image_embeds], dim=-1),
             text_embeds=text_embeds,
@@ -189,10 +188,6 @@ class RadmModel(TwoTowers, RadmPreTrainedModel):
             cross_scores=tuple(cross_scores) if output_cross_scores and self.config.cross_modal else None,
             gates=tuple(trace.gate for trace in traces if trace.gate is not None) if output_gates else None,
         )
-
-    def _image_feature(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """The image [CLS], or the mean of the cells of a tower that has none: `(B, P, D)` -> `(B, D)`"""
-        return tokens[:, 0] if self.num_prefix_tokens else masked_mean(tokens, mask)
 
 
 def join(text: Tensor, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,9 +13,8 @@ from duosent.configuration.configuration_tfn import TfnConfig
 from duosent.modeling.batch_loss import BatchLoss
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
-from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers, vision_width
+from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers, count_posts, vision_width
 from duosent.modeling.outputs import BaselineOutput
-from duosent.modeling.pooling import masked_mean
 
 
 class SideNetwork(nn.Module):
@@ -101,18 +100,14 @@ class TfnForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedMod
         Raises:
             ValueError: if both sides are None.
         """
-        if input_ids is None and pixel_values is None:
-            raise ValueError("input_ids or pixel_values must be given, got None for both.")
-        batch_size = len(pixel_values) if input_ids is None else len(input_ids)
+        batch_size = count_posts(input_ids, pixel_values)
         absent = self.classifier.hidden.weight.new_zeros(batch_size, self.config.hidden_size)
         text_embeds = image_embeds = absent
         if input_ids is not None:
-            tokens, mask, present = self.run_text_tower(input_ids, attention_mask, token_type_ids, text_present)
-            text_embeds = self.text_network(masked_mean(tokens, mask), present)  # (B, D)
+            pooled = self.pool_text_tower(input_ids, attention_mask, token_type_ids, text_present)
+            text_embeds = self.text_network(*pooled)  # (B, D)
         if pixel_values is not None:
-            tokens, mask, present = self.run_image_tower(pixel_values, image_present)
-            pooled = tokens[:, 0] if self.num_prefix_tokens else masked_mean(tokens, mask)
-            image_embeds = self.image_network(pooled, present)  # (B, D)
+            image_embeds = self.image_network(*self.pool_image_tower(pixel_values, image_present))  # (B, D)
 
         fused_embeds = self.activation(self.fusion(text_embeds, image_embeds))  # (B, D)
         logits = self.classifier(fused_embeds)  # (B, L)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers.utils import can_return_tuple
 
 from duosent.configuration.configuration_tombert import TombertConfig
-from duosent.modeling.attention import AttentionBlock
+from duosent.modeling.attention import attention_blocks, self_attend
 from duosent.modeling.batch_loss import BatchLoss
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
@@ -61,9 +61,9 @@ class TombertForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTraine
         self._build_projections(config)
         self.separator = separator_of(self.text_model)
         self.target_projection = TokenProjection(self.text_model.config.hidden_size, config.hidden_size)
-        self.matching_layers = nn.ModuleList(AttentionBlock(config) for _ in range(config.num_matching_layers))
+        self.matching_layers = attention_blocks(config, config.num_matching_layers)
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
-        self.multimodal_layers = nn.ModuleList(AttentionBlock(config) for _ in range(config.num_multimodal_layers))
+        self.multimodal_layers = attention_blocks(config, config.num_multimodal_layers)
         self.pooled = POOLED[config.pooling]
         self.classifier = Classifier((self.pooled.stop - self.pooled.start) * config.hidden_size, config)
         self.classification_loss = ClassificationLoss(config.problem_type, config.task_sizes())
@@ -106,8 +106,7 @@ class TombertForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTraine
 
         tokens = torch.cat([answer[:, None], words], dim=1)  # (B, 1 + T, D)
         mask = nn.functional.pad(words_mask, (1, 0), value=True)  # (B, 1 + T)
-        for layer in self.multimodal_layers:
-            tokens, _ = layer(tokens, tokens, mask)
+        tokens = self_attend(self.multimodal_layers, tokens, mask)
         fused_embeds = tokens[:, self.pooled].flatten(1)  # (B, D), both (B, 2D)
         logits = self.classifier(fused_embeds)  # (B, L)
         losses = {} if labels is None else self.losses(logits, labels)

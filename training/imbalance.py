@@ -13,6 +13,7 @@ from duosent.data.streaming import StreamedPairs, labels_of
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.losses import IGNORED_LABEL
 from duosent.training.arguments import BALANCED, ImageTextTrainingArguments
+from duosent.training.checkpoints import label_names
 
 MULTI_LABEL = "multi_label_classification"
 
@@ -35,7 +36,7 @@ def training_loss(args: ImageTextTrainingArguments, model: nn.Module, rows) -> C
             f"got {type(model).__name__}."
         )
     config = model.config
-    names = [config.id2label[index] for index in range(config.num_labels)]
+    names = label_names(config)
     weights = class_weights(args.class_weights, names, config.problem_type, rows, config.tasks)
     return ClassificationLoss(
         config.problem_type, config.task_sizes(), weights, args.focal_gamma, args.label_smoothing_factor

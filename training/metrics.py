@@ -11,6 +11,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
+from duosent.training.checkpoints import label_names
 from duosent.training.joint_labels import contradicting, task_answers
 
 IGNORED = -100  # a label that is not known
@@ -135,7 +136,7 @@ def score_answers(logits: np.ndarray, references: np.ndarray, config, consistent
     if getattr(config, "tasks", None) is not None:
         return score_tasks(task_answers(logits, config, consistent), references, config)
     several = config.problem_type == "multi_label_classification"
-    labels = [config.id2label[index] for index in range(config.num_labels)]
+    labels = label_names(config)
     metrics = ImageTextMetrics(labels, "multilabel" if several else None)
     return metrics.compute(predictions=answers(logits, config), references=references.astype(np.int64))
 

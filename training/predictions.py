@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import expit, softmax
 
+from duosent.training.checkpoints import label_names
 from duosent.training.joint_labels import task_answers
 from duosent.training.metrics import IGNORED, answers
 
@@ -36,14 +37,14 @@ def predictions_table(
         labels, scores = _of_tasks(logits, references, config, consistent)
     else:
         labels, scores = _of_one(logits, references, config)
-    names = [config.id2label[index] for index in range(config.num_labels)]
+    names = label_names(config)
     columns = {"id": pa.array(ids, pa.string())} | labels
     return pa.table(columns | {f"score_{name}": scores[:, index] for index, name in enumerate(names)})
 
 
 def _of_one(logits: np.ndarray, references: np.ndarray, config) -> tuple[dict[str, pa.Array], np.ndarray]:
     """Columns of labels, and scores `(N, L)`."""
-    names = [config.id2label[index] for index in range(config.num_labels)]
+    names = label_names(config)
     several = config.problem_type == "multi_label_classification"
     word = pa.list_(pa.string()) if several else pa.string()
     labels = {

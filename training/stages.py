@@ -11,14 +11,10 @@ class TowerStages(TrainerCallback):
 
     def on_epoch_begin(self, args, state, control, model=None, **kwargs):
         epoch = int(state.epoch or 0)
-        _towers(model).hold_still(text=epoch < args.freeze_text_epochs, image=epoch < args.freeze_image_epochs)
+        model.base_model.hold_still(text=epoch < args.freeze_text_epochs, image=epoch < args.freeze_image_epochs)
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
-        _towers(model).hold_still(text=False, image=False)
-
-
-def _towers(model):
-    return getattr(model, "module", model).base_model
+        model.base_model.hold_still(text=False, image=False)
 
 
 __all__ = ["TowerStages"]

@@ -2,7 +2,6 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -31,8 +30,8 @@ from duosent.training.checkpoints import CallError
 from duosent.training.epochs import EpochTeller
 from duosent.training.feature_cache import FeatureCounts, cache_features
 from duosent.training.imbalance import balanced_sampler, training_loss
-from duosent.training.layer_depths import depths_below_top
 from duosent.training.metrics import compute_metrics_for
+from duosent.training.parameter_groups import parameter_groups
 from duosent.training.sides import check_reads_both
 from duosent.training.stages import TowerStages
 from duosent.training.whole_batch import CachedBatch, SummedBatch, chunks_of
@@ -40,7 +39,6 @@ from duosent.training.whole_batch import CachedBatch, SummedBatch, chunks_of
 logger = logging.getLogger(__name__)
 
 ARGUMENTS_FILE = "arguments.json"
-TOWERS = {"text_model": "text_learning_rate", "vision_model": "image_learning_rate"}
 
 
 def loss_terms(outputs) -> dict[str, Tensor]:
@@ -307,42 +305,8 @@ class ImageTextTrainer(Trainer):
             self.optimizer_cls_and_kwargs = None
 
     def parameter_groups(self, model: nn.Module) -> list[dict]:
-        """Trainable parameters by learning rate and weight decay.
-
-        Returns: first the groups outside the towers (so that the logged `learning_rate` is theirs), then the text
-            tower's and the image tower's, a pair for each rate, that is for each layer where `layer_decay` is not 1;
-            of each pair the first decays and the second, biases and norms, does not. Empty groups are left out.
-        """
-        decaying = set(self.get_decay_parameter_names(model))
-        groups: dict[tuple, list] = {}
-        for name, tower, depth in self._places(model):
-            groups.setdefault((tower, depth, name not in decaying), []).append(model.get_parameter(name))
-        order = ["", *TOWERS]
-        return [
-            {
-                "params": parameters,
-                "lr": self._rate(tower) * self.args.layer_decay**depth,
-                "weight_decay": 0.0 if plain else self.args.weight_decay,
-            }
-            for (tower, depth, plain), parameters in sorted(
-                groups.items(), key=lambda item: (order.index(item[0][0]), *item[0][1:])
-            )
-        ]
-
-    def _rate(self, tower: str) -> float:
-        rate = getattr(self.args, TOWERS[tower]) if tower else None
-        return self.args.learning_rate if rate is None else rate
-
-    def _places(self, model: nn.Module) -> Iterator[tuple[str, str, int]]:
-        """Name, tower and layers above of each trainable parameter; without `layer_decay` all layers are one."""
-        depths = {}
-        for name, module in model.named_modules():
-            if name.rpartition(".")[2] in TOWERS and self.args.layer_decay != 1:
-                depths |= {f"{name}.{inner}": depth for inner, depth in depths_below_top(module).items()}
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                tower = next((part for part in name.split(".") if part in TOWERS), "")
-                yield name, tower, depths.get(name, 0)
+        """See `duosent.training.parameter_groups`."""
+        return parameter_groups(model, self.args, set(self.get_decay_parameter_names(model)))
 
     def get_decay_parameter_names(self, model) -> list[str]:
         """Trainer's rule knows layer norms only; a batch norm's weight, like every bias, has one dimension."""

@@ -9,6 +9,7 @@ import time
 
 import pyarrow.parquet as pq
 import pytest
+from commands import call, wrong_call
 from PIL import Image
 
 from duosent import __version__
@@ -24,24 +25,6 @@ from duosent.parsing import CommandParser
 from duosent.train_flags import LABEL_FIELDS, TOWER_FIELDS, config_fields, read_train_flags
 
 SMALL = ["--hidden_size", "16", "--num-attention-heads=2", "--intermediate_size", "32"]
-
-
-def call(capsys, *words) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of `duosent words...`."""
-    try:
-        code = main([str(word) for word in words])
-    except SystemExit as end:
-        code = end.code
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def wrong_call(capsys, *words) -> str:
-    """The one sentence with which a call is refused."""
-    code, out, err = call(capsys, *words)
-    assert (code, out) == (2, "")
-    assert err.endswith((".\n", "?\n")) and err.count("\n") == 1, err
-    return err
 
 
 @pytest.fixture(scope="module")

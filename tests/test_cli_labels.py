@@ -5,21 +5,13 @@ import json
 import sys
 
 import pytest
+from commands import call
 from PIL import Image
 
 from duosent.cli import main
 from duosent.parsing import CommandParser
 from duosent.tables import figures_table
 from duosent.train_flags import read_train_flags
-
-
-def call(capsys, *words) -> tuple[int, str, str]:
-    try:
-        code = main([str(word) for word in words])
-    except SystemExit as end:
-        code = end.code
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 @pytest.fixture(scope="module")

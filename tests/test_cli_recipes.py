@@ -4,6 +4,7 @@ import json
 
 import pytest
 import trees
+from commands import wrong_call
 
 from duosent.cli import main
 from duosent.parsing import CommandParser
@@ -11,15 +12,6 @@ from duosent.train_flags import read_train_flags
 from duosent.training.recipe import read_recipe, recipe_names
 
 TINY = ["--hidden-size", "16", "--num-attention-heads", "2", "--intermediate-size", "16", "--use-cpu"]
-
-
-def wrong_call(capsys, *words) -> str:
-    """The one sentence with which a call is refused."""
-    with pytest.raises(SystemExit) as end:
-        main([str(word) for word in words])
-    captured = capsys.readouterr()
-    assert (end.value.code, captured.out) == (2, "") and captured.err.count("\n") == 1
-    return captured.err
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 import torch
+from commands import call
 from PIL import Image
 from transformers import AutoModelForSequenceClassification, AutoModelForVisualQuestionAnswering
 
@@ -21,16 +22,6 @@ SMALL = [
     "1",
 ]
 QUICK = ["--num_train_epochs", "1", "--use-cpu", "--seed", "5"]
-
-
-def call(capsys, *words) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of `duosent words...`."""
-    try:
-        code = main([str(word) for word in words])
-    except SystemExit as end:
-        code = end.code
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 @pytest.fixture(scope="module")

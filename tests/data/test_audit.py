@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import call
 from datasets import ClassLabel, Dataset, Features, Image, Value, disable_progress_bars, enable_progress_bars
 from drawn import blocks, encoded, near_copy
 from PIL import Image as Pictures
 
 import duosent.data.survey as survey_module
-from duosent.cli import main
 from duosent.data.audit import audit
 from duosent.data.pairs import load_pairs
 from duosent.data.reading import read_splits
@@ -458,15 +458,6 @@ def test_pictures_are_decoded_one_at_a_time_and_not_kept(tmp_path, monkeypatch):
 
 
 # The command.
-
-
-def call(capsys, *words):
-    try:
-        code = main([str(word) for word in words])
-    except SystemExit as end:
-        code = end.code
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 @pytest.fixture(scope="module")

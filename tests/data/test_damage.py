@@ -7,6 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from damage import damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,6 @@ ROWS = [
     {"id": "4", "text": "caf\u00e9 \u2028 \u4f60\u597d", "label": "sad"},
     {"id": "5", "text": "plain", "label": "glad"},
 ]
-SIGNS = [b"", b"\0", b'"', b"\t", b",", b"\n", b"\r", b"\xff", b"{", b"[", b"9", b"\\"]
 
 
 def as_csv(separator: str) -> bytes:
@@ -42,14 +42,6 @@ FILES = {
     "train.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode(),
     "train.parquet": as_parquet(),
 }
-
-
-def damaged(draw, content: bytes) -> bytes:
-    """One byte, or one stretch of bytes, changed, lost or doubled."""
-    start = draw(st.integers(0, len(content) - 1))
-    stretch = content[start : start + draw(st.integers(1, 12))]
-    sign = draw(st.sampled_from([*SIGNS, stretch * 2]))
-    return content[:start] + sign + content[start + draw(st.integers(0, len(stretch))) :]
 
 
 def read(path, streaming: bool) -> list[dict] | str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trees
+from damage import damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -503,14 +504,6 @@ def test_a_vocabulary_of_nothing(tmp_path):
 
 
 # Damage
-
-
-def damaged(draw, content: bytes) -> bytes:
-    """One byte, or one stretch of bytes, changed, lost or doubled."""
-    start = draw(st.integers(0, len(content) - 1))
-    stretch = content[start : start + draw(st.integers(1, 12))]
-    sign = draw(st.sampled_from([b"", b"\0", b'"', b"\t", b",", b"\n", b"\r", b"\xff", b"{", b"9", stretch * 2]))
-    return content[:start] + sign + content[start + draw(st.integers(0, len(stretch))) :]
 
 
 READERS = {

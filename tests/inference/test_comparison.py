@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from commands import call
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import accuracy_score, f1_score
 
-from duosent.cli import main
 from duosent.inference.comparison import compare
 from duosent.inference.finished_runs import find_runs
 from duosent.training.checkpoints import CallError
@@ -283,7 +283,7 @@ def test_what_cannot_be_compared(runs, folds, tmp_path):
     fold = {"number": 1, "of": 3, "seed": 0}
     write_run(tmp_path / "holes" / "fold-1", labels, fold=fold)
     write_run(tmp_path / "holes" / "fold-3", labels, fold=fold | {"number": 3})
-    for call, message in [
+    for wrong, message in [
         (lambda: compare([str(tmp_path / "none")]), "none holds no finished run of duosent train: there is no run."),
         (lambda: compare([good, other]), "must be measured on the same posts, but the validation part of "),
         (lambda: compare([good, names]), "must have the same labels, but "),
@@ -303,54 +303,47 @@ def test_what_cannot_be_compared(runs, folds, tmp_path):
         (lambda: compare([good], resamples=0), "resamples must be >= 1, got 0."),
     ]:
         with pytest.raises(CallError) as error:
-            call()
+            wrong()
         assert message in str(error.value) and "\n" not in str(error.value)
-
-
-def call(capsys, *words) -> tuple[int, str, str]:
-    try:
-        code = main(["compare", *map(str, words)])
-    except SystemExit as end:
-        code = end.code
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_the_command(runs, compared, tmp_path, capsys):
     folder, _ = runs
     paths = [folder / "good", folder / "poor-0", folder / "poor-1"]
-    code, out, _ = call(capsys, *paths, "--resamples", 2000, "--json", "--output", tmp_path / "deep" / "c.json")
+    code, out, _ = call(
+        capsys, "compare", *paths, "--resamples", 2000, "--json", "--output", tmp_path / "deep" / "c.json"
+    )
     assert code == 0 and json.loads(out) == compared
     saved = json.loads((tmp_path / "deep" / "c.json").read_text())
     assert saved.pop("command").startswith("duosent") and saved == compared
-    code, out, _ = call(capsys, *paths, "--resamples", 2000)
+    code, out, _ = call(capsys, "compare", *paths, "--resamples", 2000)
     good, pair = compared["groups"][0], compared["pairs"][0]
     assert code == 0 and f"validation, {POSTS} posts" in out
     assert f"{good['macro_f1']['mean']:.4f}  {good['macro_f1']['std']:.4f}" in out
     assert f"{good['macro_f1']['low']:.4f} to {good['macro_f1']['high']:.4f}" in out
     assert f"{pair['difference']:+.4f}" in out and f"{pair['p_holm']:.4f}" in out
     assert "twice the median p value of all pairs of runs" in out
-    code, out, _ = call(capsys, folder / "poor-0", "--resamples", 20)
+    code, out, _ = call(capsys, "compare", folder / "poor-0", "--resamples", 20)
     assert code == 0 and "McNemar" not in out
-    code, out, err = call(capsys, tmp_path / "no")
+    code, out, err = call(capsys, "compare", tmp_path / "no")
     assert (code, out) == (2, "") and err.count("\n") == 1
-    assert f"--output {tmp_path} is a folder." in call(capsys, folder / "good", "--output", tmp_path)[2]
+    assert f"--output {tmp_path} is a folder." in call(capsys, "compare", folder / "good", "--output", tmp_path)[2]
 
 
 def test_the_plot(runs, tmp_path, capsys, monkeypatch):
     folder, _ = runs
     paths = [folder / "good", folder / "poor-0", "--resamples", 50]
-    assert call(capsys, *paths, "--plot", tmp_path / "deep" / "c.svg")[0] == 0
+    assert call(capsys, "compare", *paths, "--plot", tmp_path / "deep" / "c.svg")[0] == 0
     root = xml.etree.ElementTree.parse(tmp_path / "deep" / "c.svg").getroot()
     assert root.tag.endswith("svg")
-    assert call(capsys, *paths, "--plot", tmp_path / "c.png", "--metric", "macro_f1")[0] == 0
+    assert call(capsys, "compare", *paths, "--plot", tmp_path / "c.png", "--metric", "macro_f1")[0] == 0
     with Image.open(tmp_path / "c.png") as picture:
         colours = np.asarray(picture.convert("L"))
     assert (colours < 100).sum() > 1000  # something is drawn
-    code, _, err = call(capsys, *paths, "--plot", tmp_path / "c.pdf")
+    code, _, err = call(capsys, "compare", *paths, "--plot", tmp_path / "c.pdf")
     assert code == 2 and "must be a file that ends in .png or .svg, got " in err
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    code, _, err = call(capsys, *paths, "--plot", tmp_path / "d.png")
+    code, _, err = call(capsys, "compare", *paths, "--plot", tmp_path / "d.png")
     assert code == 2 and 'The plot needs matplotlib, which is not installed: pip install "duosent[plot]".' in err
 
 

@@ -375,8 +375,9 @@ class TwoTowers:
             image_tokens, image_mask = self.image_projection(*self.run_image_tower(pixel_values, image_present))
         return text_tokens, text_mask, image_tokens, image_mask
 
-    def get_input_embeddings(self) -> nn.Module:
-        return self.text_model.get_input_embeddings()
+    def get_input_embeddings(self) -> nn.Module | None:
+        """The words'; None in a model that reads no words."""
+        return None if self.text_model is None else self.text_model.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.text_model.set_input_embeddings(value)

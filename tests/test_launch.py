@@ -16,6 +16,7 @@ from accelerate.commands.launch import launch_command_parser
 from safetensors.torch import load_file, save_file
 from tiny import build
 from torch.distributed.run import get_args_parser
+from torch.testing import assert_close
 
 from duosent import MdseForImageTextClassification, RadmForImageTextClassification
 from duosent.cli import declare_train
@@ -27,6 +28,7 @@ from duosent.modeling.modeling_tfn import TfnForImageTextClassification
 from duosent.modeling.modeling_tombert import TombertForImageTextClassification
 from duosent.parsing import CommandParser, hyphened
 from duosent.train_flags import config_fields, training_arguments
+from duosent.training.fsdp_units import fsdp_units
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "examples" / "launch"
@@ -75,17 +77,20 @@ def test_the_options_of_fsdp_are_taken():
         (TombertForImageTextClassification, {}, {"AttentionBlock"}),
         (BaselineForImageTextClassification, {}, set()),
         (BaselineForImageTextClassification, {"vision_config": None}, set()),
+        (BaselineForImageTextClassification, {"text_config": None}, set()),
         (TfnForImageTextClassification, {}, set()),
         (LmfForImageTextClassification, {}, set()),
     ],
 )
 def test_what_is_wrapped_is_in_the_model(model_class, config, own):
-    """FSDP refuses a model that names a class which none of its modules has."""
+    """FSDP refuses a model that names a class which none of its modules has, or one around the word embeddings."""
     model = build(model_class, **config)
-    towers = {"BertLayer"} | ({"ViTLayer"} if "vision_config" not in config else set())
+    layers = {"text_config": {"BertLayer"}, "vision_config": {"ViTEmbeddings", "ViTLayer"}}
+    towers = set().union(*(names for side, names in layers.items() if side not in config))
     plugin = FullyShardedDataParallelPlugin(auto_wrap_policy="transformer_based_wrap")
+    plugin.transformer_cls_names_to_wrap = fsdp_units(model)
     plugin.set_auto_wrap_policy(model)
-    assert own | towers <= {kind.__name__ for kind in plugin.auto_wrap_policy.keywords["transformer_layer_cls"]}
+    assert {kind.__name__ for kind in plugin.auto_wrap_policy.keywords["transformer_layer_cls"]} == own | towers
 
 
 def test_deepspeed_file_has_known_keys():
@@ -136,15 +141,48 @@ def still_encoders(text_encoder_dir, image_encoder_dir, tmp_path_factory) -> lis
     return ["--text-encoder", str(folder / "text"), "--image-encoder", str(folder / "image")]
 
 
+def training_words(posts, encoders: list[str]) -> list[str]:
+    """A short run of MDSE without dropout."""
+    words = ["train", "--model", "mdse", "--data", str(posts), *encoders]
+    words += ["--hidden-size", "16", "--num-attention-heads", "2", "--hidden_dropout_prob", "0"]
+    words += ["--attention_probs_dropout_prob", "0", "--classifier_dropout", "0", "--initializer_range", "0.3"]
+    words += ["--optim", "sgd", "--learning_rate", "0.01", "--text_learning_rate", "0.01"]
+    return [*words, "--num-train-epochs", "2", "--per-device-eval-batch-size", "2", "--use_cpu"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chunked", [[], ["--contrastive_chunk_size", "1"]], ids=["whole", "chunked"])
+def test_fsdp_does_what_one_process_does(chunked, still_encoders, tmp_path):
+    posts = make_demo_posts(tmp_path / "posts", train=16, validation=11, test=8)
+    words = training_words(posts, still_encoders)
+    file = (LAUNCH / "fsdp.yaml").read_text().replace("num_processes: 4", "num_processes: 2")
+    (tmp_path / "fsdp.yaml").write_text(file.replace("gpu_ids: all", "use_cpu: true"))
+    fsdp = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--config_file"]
+    fsdp += [str(tmp_path / "fsdp.yaml"), str(ROOT / "tests" / "fsdp_on_cpu.py")]
+    for name, launcher, own in (
+        ("one", [sys.executable, "-m", "duosent"], ["--per-device-train-batch-size", "4"]),
+        ("fsdp", fsdp, ["--per-device-train-batch-size", "2", *chunked]),
+    ):
+        command = [*launcher, *words, *own, "--output-dir", str(tmp_path / name)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+    assert next((tmp_path / "fsdp").glob("checkpoint-*/*_fsdp*"))  # only FSDP writes it
+    one, shared = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "fsdp"))
+    start = load_file(Path(still_encoders[1]) / "model.safetensors")["embeddings.word_embeddings.weight"]
+    words_after = one["mdse.text_model.embeddings.word_embeddings.weight"]
+    assert (words_after - start).abs().max() > 1e-3  # or weights that never moved would be the same
+    assert one.keys() == shared.keys()
+    for name, weight in one.items():
+        assert_close(shared[name], weight, rtol=0, atol=1e-5, msg=name)
+    answers = [pq.read_table(tmp_path / name / "predictions_validation.parquet") for name in ("one", "fsdp")]
+    assert answers[0]["id"].equals(answers[1]["id"]) and answers[0]["label"].equals(answers[1]["label"])
+
+
 @pytest.mark.slow
 def test_two_processes_do_what_one_does(still_encoders, tmp_path):
     """Of eleven posts two processes with two at a time leave three for the last round; eight go up evenly."""
     posts = make_demo_posts(tmp_path / "posts", train=16, validation=11, test=8)
-    words = ["-m", "duosent", "train", "--model", "mdse", "--data", str(posts), *still_encoders]
-    words += ["--hidden-size", "16", "--num-attention-heads", "2", "--hidden_dropout_prob", "0"]
-    words += ["--attention_probs_dropout_prob", "0", "--classifier_dropout", "0", "--initializer_range", "0.3"]
-    words += ["--optim", "sgd", "--learning_rate", "0.01", "--text_learning_rate", "0.01"]
-    words += ["--num-train-epochs", "2", "--per-device-eval-batch-size", "2", "--evaluate-test", "--use_cpu"]
+    words = ["-m", "duosent", *training_words(posts, still_encoders), "--evaluate-test"]
     two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     for name, launcher, own in (
         ("one", [sys.executable], ["--per-device-train-batch-size", "4"]),
@@ -170,3 +208,12 @@ def test_two_processes_do_what_one_does(still_encoders, tmp_path):
         if part == "test":  # the last batch of the other part is filled up with a post, which counts in its loss
             for figure in ("loss", "classification_loss", "contrastive_loss"):
                 assert shared[figure] == pytest.approx(alone[figure], rel=1e-3), figure
+    answers, figures = tmp_path / "answers.parquet", tmp_path / "figures.json"
+    words = ["-m", "duosent", "evaluate", str(tmp_path / "one"), "--data", str(posts), "--split", "validation"]
+    words += ["--batch-size", "2", "--use-cpu", "--json", "--output", str(figures), "--predictions", str(answers)]
+    done = subprocess.run([*two, *words], capture_output=True, text=True, timeout=400, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    printed, alone = (json.loads(words) for words in (done.stdout, (tmp_path / "one" / "metrics.json").read_text()))
+    assert printed == json.loads(figures.read_text()) and printed["confusion"] == alone["confusion"]
+    ids = [pq.read_table(file)["id"] for file in (answers, tmp_path / "one" / "predictions_validation.parquet")]
+    assert ids[0].equals(ids[1])

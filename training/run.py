@@ -257,7 +257,7 @@ def evaluate(
             "checkpoint": str(checkpoint),
             "command": command,
         }
-    if output is not None:
+    if output is not None and trainer.is_world_process_zero():
         write_json(Path(output), figures)
     return figures
 

@@ -29,6 +29,7 @@ from duosent.training.augmenting import augmenting
 from duosent.training.checkpoints import CallError
 from duosent.training.epochs import EpochTeller
 from duosent.training.feature_cache import FeatureCounts, cache_features
+from duosent.training.fsdp_units import fsdp_units
 from duosent.training.imbalance import balanced_sampler, training_loss
 from duosent.training.metrics import compute_metrics_for
 from duosent.training.parameter_groups import parameter_groups
@@ -85,6 +86,8 @@ class ImageTextTrainer(Trainer):
         super().__init__(model, args, data_collator, train_dataset, eval_dataset, **kwargs)
         if args.lora_rank is not None and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
             raise CallError("lora_rank must be None with FSDP or DeepSpeed, which keep the weights in parts.")
+        if self.is_fsdp_enabled and self.accelerator.state.fsdp_plugin.transformer_cls_names_to_wrap is None:
+            self.accelerator.state.fsdp_plugin.transformer_cls_names_to_wrap = fsdp_units(self.model)
         self.processor = self.processing_class or getattr(data_collator, "processor", None)
         if args.stops_early:
             self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))

@@ -1,5 +1,7 @@
 """Configuration of the baselines: words only, picture only, or both towers side by side."""
 
+from typing import ClassVar
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
 from transformers.configuration_utils import SubConfigSpec
@@ -15,6 +17,9 @@ class BaselineConfig(ImageTextConfig):
     """
 
     model_type = "image_text_baseline"
+    auto_classes: ClassVar[dict[str, str]] = {
+        "AutoModelForSequenceClassification": "modeling_baselines.BaselineForImageTextClassification"
+    }
     has_no_defaults_at_init = True
     sub_configs_defaults = {
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True),

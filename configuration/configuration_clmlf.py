@@ -22,6 +22,9 @@ class ClmlfConfig(ImageTextConfig):
     """
 
     model_type = "clmlf"
+    auto_classes: ClassVar[dict[str, str]] = {
+        "AutoModelForSequenceClassification": "modeling_clmlf.ClmlfForImageTextClassification"
+    }
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
         *ImageTextConfig.keys_to_ignore_at_inference,
         "augmented_embeds",

@@ -2,12 +2,15 @@
 
 import difflib
 from dataclasses import fields
+from pathlib import Path
 from typing import ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 from transformers.utils import logging
+
+from duosent.configuration.remote_code import PROCESSOR, write_code
 
 logger = logging.get_logger(__name__)
 
@@ -62,6 +65,9 @@ class ImageTextConfig(PreTrainedConfig):
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert"),
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="vit"),
     }
+
+    # The models of this config by the Auto classes that load them, as `auto_map` names them.
+    auto_classes: ClassVar[dict[str, str]] = {}
 
     # Trainer drops these from predictions; without the list a prediction would be a tuple of tensors.
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
@@ -137,6 +143,16 @@ class ImageTextConfig(PreTrainedConfig):
             f"num_labels must be {size}, the labels of all tasks, got {num_labels}: other labels need other tasks, "
             "None for a single one."
         )
+
+    def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs):
+        """As in transformers; with the code by which the model loads where this package is not installed."""
+        own = f"{type(self).__module__.rpartition('.')[2]}.{type(self).__name__}"
+        self.auto_map = {"AutoConfig": own, **self.auto_classes, "AutoProcessor": PROCESSOR}
+        super().save_pretrained(save_directory, **kwargs)
+        if self._auto_class is None:  # or the class is of such code itself, which transformers has copied
+            write_code(save_directory, self.auto_map.values())
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
 
     @classmethod
     def from_dict(cls, config_dict: dict, **kwargs):

@@ -1,5 +1,7 @@
 """Configuration of Low-rank Multimodal Fusion (Liu et al., ACL 2018)."""
 
+from typing import ClassVar
+
 from huggingface_hub.dataclasses import strict
 
 from duosent.configuration.configuration_image_text import ImageTextConfig
@@ -14,6 +16,9 @@ class LmfConfig(ImageTextConfig):
     """
 
     model_type = "lmf"
+    auto_classes: ClassVar[dict[str, str]] = {
+        "AutoModelForSequenceClassification": "modeling_lmf.LmfForImageTextClassification"
+    }
 
     hidden_size: int = 128
     fusion_rank: int = 4

@@ -1,5 +1,7 @@
 """Configuration of MDSE, the modality-dependent sentiment exploring network (ICASSP 2024)."""
 
+from typing import ClassVar
+
 from huggingface_hub.dataclasses import strict
 
 from duosent.configuration.configuration_image_text import ImageTextConfig
@@ -27,6 +29,10 @@ class MdseConfig(ImageTextConfig):
     """
 
     model_type = "mdse"
+    auto_classes: ClassVar[dict[str, str]] = {
+        "AutoModel": "modeling_mdse.MdseModel",
+        "AutoModelForSequenceClassification": "modeling_mdse.MdseForImageTextClassification",
+    }
 
     num_attention_heads: int = 8
     intermediate_size: int = 768

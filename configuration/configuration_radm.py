@@ -1,5 +1,7 @@
 """Configuration of RADM, the residual-attention cross-modal deep interaction model (2024)."""
 
+from typing import ClassVar
+
 from huggingface_hub.dataclasses import strict
 
 from duosent.configuration.configuration_image_text import ImageTextConfig
@@ -18,6 +20,11 @@ class RadmConfig(ImageTextConfig):
     """
 
     model_type = "radm"
+    auto_classes: ClassVar[dict[str, str]] = {
+        "AutoModel": "modeling_radm.RadmModel",
+        "AutoModelForSequenceClassification": "modeling_radm.RadmForImageTextClassification",
+        "AutoModelForVisualQuestionAnswering": "modeling_radm.RadmForVisualQuestionAnswering",
+    }
 
     num_attention_heads: int = 12
     intermediate_size: int = 3072

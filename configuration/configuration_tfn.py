@@ -1,5 +1,7 @@
 """Configuration of the Tensor Fusion Network (Zadeh et al., EMNLP 2017)."""
 
+from typing import ClassVar
+
 from huggingface_hub.dataclasses import strict
 
 from duosent.configuration.configuration_image_text import ImageTextConfig
@@ -15,6 +17,9 @@ class TfnConfig(ImageTextConfig):
     """
 
     model_type = "tfn"
+    auto_classes: ClassVar[dict[str, str]] = {
+        "AutoModelForSequenceClassification": "modeling_tfn.TfnForImageTextClassification"
+    }
 
     hidden_size: int = 128
 

@@ -1,5 +1,7 @@
 """Configuration of TomBERT, target-oriented multimodal BERT (Yu and Jiang, IJCAI 2019)."""
 
+from typing import ClassVar
+
 from huggingface_hub.dataclasses import strict
 
 from duosent.configuration.configuration_image_text import ImageTextConfig
@@ -21,6 +23,9 @@ class TombertConfig(ImageTextConfig):
     """
 
     model_type = "tombert"
+    auto_classes: ClassVar[dict[str, str]] = {
+        "AutoModelForSequenceClassification": "modeling_tombert.TombertForImageTextClassification"
+    }
 
     num_attention_heads: int = 12
     intermediate_size: int = 3072

@@ -56,13 +56,7 @@ def __dir__() -> list[str]:
 
 def register_auto_classes() -> None:
     """Make models and processor known to the Auto classes, which `import duosent` does; once more does nothing."""
-    from transformers import (
-        AutoConfig,
-        AutoModel,
-        AutoModelForSequenceClassification,
-        AutoModelForVisualQuestionAnswering,
-        AutoProcessor,
-    )
+    import transformers
 
     from duosent.configuration.configuration_baselines import BaselineConfig
     from duosent.configuration.configuration_clmlf import ClmlfConfig
@@ -72,36 +66,17 @@ def register_auto_classes() -> None:
     from duosent.configuration.configuration_tfn import TfnConfig
     from duosent.configuration.configuration_tombert import TombertConfig
     from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
-    from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
-    from duosent.modeling.modeling_clmlf import ClmlfForImageTextClassification
-    from duosent.modeling.modeling_lmf import LmfForImageTextClassification
-    from duosent.modeling.modeling_mdse import MdseForImageTextClassification, MdseModel
-    from duosent.modeling.modeling_radm import (
-        RadmForImageTextClassification,
-        RadmForVisualQuestionAnswering,
-        RadmModel,
-    )
-    from duosent.modeling.modeling_tfn import TfnForImageTextClassification
-    from duosent.modeling.modeling_tombert import TombertForImageTextClassification
     from duosent.processing.processing_image_text import ImageTextProcessor
 
-    classifiers = {
-        MdseConfig: MdseForImageTextClassification,
-        RadmConfig: RadmForImageTextClassification,
-        BaselineConfig: BaselineForImageTextClassification,
-        TfnConfig: TfnForImageTextClassification,
-        LmfConfig: LmfForImageTextClassification,
-        ClmlfConfig: ClmlfForImageTextClassification,
-        TombertConfig: TombertForImageTextClassification,
-    }
-    for config, classifier in classifiers.items():
-        AutoConfig.register(config.model_type, config, exist_ok=True)
-        AutoModelForSequenceClassification.register(config, classifier, exist_ok=True)
-        AutoModelForImageTextClassification.register(config, classifier, exist_ok=True)
-        AutoProcessor.register(config, ImageTextProcessor, exist_ok=True)
-    AutoModel.register(MdseConfig, MdseModel, exist_ok=True)
-    AutoModel.register(RadmConfig, RadmModel, exist_ok=True)
-    AutoModelForVisualQuestionAnswering.register(RadmConfig, RadmForVisualQuestionAnswering, exist_ok=True)
+    for config in (MdseConfig, RadmConfig, BaselineConfig, TfnConfig, LmfConfig, ClmlfConfig, TombertConfig):
+        transformers.AutoConfig.register(config.model_type, config, exist_ok=True)
+        transformers.AutoProcessor.register(config, ImageTextProcessor, exist_ok=True)
+        for auto_class, reference in config.auto_classes.items():
+            module, name = reference.split(".")
+            model = getattr(importlib.import_module(f"duosent.modeling.{module}"), name)
+            getattr(transformers, auto_class).register(config, model, exist_ok=True)
+            if auto_class == "AutoModelForSequenceClassification":
+                AutoModelForImageTextClassification.register(config, model, exist_ok=True)
 
 
 def _is_command_line() -> bool:

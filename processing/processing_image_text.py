@@ -4,6 +4,7 @@ import copy
 import difflib
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from PIL import Image
@@ -21,6 +22,7 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_utils import ImageInput, PILImageResampling
 from transformers.processing_utils import ImagesKwargs, ProcessorMixin, TextKwargs
 
+from duosent.configuration.remote_code import PROCESSOR, write_code
 from duosent.processing.pictures import open_picture
 from duosent.processing.text_cleaning import clean_text as clean
 from duosent.processing.text_cleaning import fold_text
@@ -76,6 +78,17 @@ class ImageTextProcessor(ProcessorMixin):
         tokenizer = stand_in_tokenizer() if text is None else tokenizer_of(text)
         image_processor = stand_in_image_processor() if image is None else image_processor_of(image)
         return cls(image_processor, tokenizer, clean_text=clean_text, max_length=max_length)
+
+    def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs) -> list[str]:
+        """As in transformers; with the code by which it loads where this package is not installed."""
+        self.auto_map = {"AutoProcessor": PROCESSOR}
+        files = super().save_pretrained(save_directory, **kwargs)
+        del self.auto_map
+        if self._auto_class is None:  # or the class is of such code itself, which transformers has copied
+            write_code(save_directory, [PROCESSOR])
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
+        return files
 
     @property
     def max_length(self) -> int:

@@ -9,6 +9,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import can_return_tuple
 
+from duosent.modeling.adapter_checkpoints import find_towers_file, merged_checkpoint
 from duosent.modeling.pooling import masked_mean
 
 # Tokens in front of the patches, as vision models name their parameters.
@@ -22,6 +23,8 @@ UNUSED_HEADS_OF = {
     "ConvNextV2Model": ("layernorm",),
     "MobileNetV3": ("conv_head", "norm_head"),
 }
+# What says to from_pretrained where in the Hub or its cache a file lies.
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 # What stands in for a patch that pre-training hides: no post has one.
 UNREAD_PARAMETER = "mask_token"
 
@@ -208,9 +211,22 @@ class ImageTextPreTrainedModel(PreTrainedModel):
         tower.load_state_dict({key: value for key, value in state.items() if key not in unused})
 
     @classmethod
-    def from_pretrained(cls, *args, **kwargs):
-        """As in transformers; towers that the config freezes are frozen (loading makes every parameter trainable)."""
-        loaded = super().from_pretrained(*args, **kwargs)
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """As in transformers. Adapters are merged into the towers that `towers.json` names, see `merged_checkpoint`;
+        towers that the config freezes are frozen (loading makes every parameter trainable).
+        """
+        hub = {name: kwargs[name] for name in HUB_OPTIONS if kwargs.get(name) is not None}
+        towers_file = find_towers_file(pretrained_model_name_or_path, **hub)
+        if towers_file is not None:
+            config = kwargs.pop("config", None) or cls.config_class.from_pretrained(
+                pretrained_model_name_or_path, **hub
+            )
+            kwargs |= {
+                "config": config,
+                "state_dict": merged_checkpoint(cls(config), pretrained_model_name_or_path, towers_file, **hub),
+            }
+            pretrained_model_name_or_path = None
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # with output_loading_info=True
         model.base_model.freeze_towers()
         return loaded

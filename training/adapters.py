@@ -4,24 +4,23 @@ A tower's own weights stand still. Beside a linear layer `W (out, in)` learn `A 
 the layer gives `W x + (alpha / rank) B A x`; `B` is zero at the start. Everything outside the towers is trained in
 full.
 
-Adapters are saved as peft does (`adapter_config.json`, `adapter_model.safetensors`), what is trained in full as
-`fusion.safetensors` beside them, and where the towers' own weights are to be found in `towers.json`.
+How adapters are saved, and loaded as a model: `duosent.modeling.adapter_checkpoints`.
 """
 
 import importlib.util
 import json
 import re
+import shutil
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.utils import ADAPTER_CONFIG_NAME, ADAPTER_SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_NAME
+from transformers.utils import SAFE_WEIGHTS_NAME
 
-FUSION_FILE = "fusion.safetensors"
-TOWERS_FILE = "towers.json"
-ADAPTER_FILES = (ADAPTER_CONFIG_NAME, ADAPTER_SAFE_WEIGHTS_NAME, FUSION_FILE, TOWERS_FILE)
+from duosent.modeling.adapter_checkpoints import ADAPTER_FILE, ADAPTERS_FOLDER, FUSION_FILE, PEFT_PREFIX, TOWERS_FILE
+
 # The config's word for each tower.
 SIDES = {"text_model": "text", "vision_model": "image"}
 # Queries, keys and values, as the towers of transformers and timm name the layers that make them.
@@ -148,11 +147,11 @@ def _learnt_state(model: PreTrainedModel) -> dict[str, dict[str, Tensor]]:
     """What training changes, by the file that holds it: the model's own tensors under the names that they are saved
     by."""
     still = {name for name, _ in model.named_parameters() if tower_of(name) and not _is_lora(name)}
-    files: dict[str, dict[str, Tensor]] = {ADAPTER_SAFE_WEIGHTS_NAME: {}, FUSION_FILE: {}}
+    files: dict[str, dict[str, Tensor]] = {ADAPTER_FILE: {}, FUSION_FILE: {}}
     for name, value in model.state_dict().items():
         if _is_lora(name):
             as_peft = re.sub(rf"(\.lora_\w+)\.{ADAPTER}\b", r"\1", name)
-            files[ADAPTER_SAFE_WEIGHTS_NAME][f"base_model.model.{as_peft}"] = value
+            files[ADAPTER_FILE][f"{PEFT_PREFIX}{as_peft}"] = value
         elif name not in still:
             files[FUSION_FILE][name] = value
     return files
@@ -164,7 +163,7 @@ def save_adapters(model: PreTrainedModel, folder: Path) -> None:
     (folder / SAFE_WEIGHTS_NAME).unlink(missing_ok=True)
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)
-    model.peft_config[ADAPTER].save_pretrained(str(folder))
+    model.peft_config[ADAPTER].save_pretrained(str(folder / ADAPTERS_FOLDER))
     (folder / TOWERS_FILE).write_text(json.dumps(towers_source(model), indent=2) + "\n", encoding="utf-8")
     for file, state in _learnt_state(model).items():
         whole = {name: value.detach().contiguous() for name, value in state.items()}
@@ -177,7 +176,7 @@ def load_adapters(model: PreTrainedModel, folder: Path) -> None:
     Raises:
         ValueError: if the folder holds other tensors.
     """
-    saved = {file: load_file(folder / file) for file in (ADAPTER_SAFE_WEIGHTS_NAME, FUSION_FILE)}
+    saved = {file: load_file(folder / file) for file in (ADAPTER_FILE, FUSION_FILE)}
     for file, state in _learnt_state(model).items():
         for name in [*state, *saved[file]]:
             shapes = [tuple(of[name].shape) if name in of else None for of in (saved[file], state)]
@@ -191,33 +190,21 @@ def load_adapters(model: PreTrainedModel, folder: Path) -> None:
                 value.copy_(saved[file][name])
 
 
-def merge_from(folder: Path, towers: PreTrainedModel, model: PreTrainedModel) -> None:
-    """Give a model the weights of a folder that `save_adapters` wrote, merged.
-
-    Args:
-        towers: a model of the same class whose towers are those that the adapters were trained on; it gets adapters.
-        model: takes the weights; it needs no peft from then on.
-
-    Raises:
-        ValueError: if folder and towers do not fit each other.
-    """
-    from peft import LoraConfig
-
-    _inject(towers, LoraConfig.from_pretrained(str(folder)))
-    load_adapters(towers, folder)
-    model.load_state_dict(merged_state(towers))
+def remove_adapters(folder: Path) -> None:
+    """Take the files of an earlier run with adapters out of a folder."""
+    shutil.rmtree(folder / ADAPTERS_FOLDER, ignore_errors=True)
+    for file in (FUSION_FILE, TOWERS_FILE):
+        (folder / file).unlink(missing_ok=True)
 
 
 __all__ = [
-    "ADAPTER_FILES",
-    "TOWERS_FILE",
     "adapted_layers",
     "add_adapters",
     "check_peft",
     "has_adapters",
     "load_adapters",
-    "merge_from",
     "merged_state",
+    "remove_adapters",
     "save_adapters",
     "towers_source",
 ]

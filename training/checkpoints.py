@@ -1,6 +1,5 @@
 """A trained checkpoint and the records beside it: finding, reading, writing."""
 
-import copy
 import json
 import re
 from pathlib import Path
@@ -8,10 +7,10 @@ from pathlib import Path
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.trainer import TRAINER_STATE_NAME
 
+from duosent.modeling.adapter_checkpoints import TOWERS_FILE
 from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
 from duosent.modeling.modeling_radm import RadmForVisualQuestionAnswering
 from duosent.processing.processing_image_text import ImageTextProcessor
-from duosent.training.adapters import TOWERS_FILE, check_peft, merge_from
 
 RUN_FILE = "run.json"
 
@@ -43,43 +42,27 @@ def load_checkpoint(checkpoint: str) -> tuple[PreTrainedModel, ImageTextProcesso
     questions if it was saved as one that does. Adapters in a folder are merged into the towers that it names.
 
     Raises:
-        CallError: if there is no such checkpoint, or it is not one of this package's; and for adapters if peft or
-            their towers are not to be had.
+        CallError: if there is no such checkpoint, or it is not one of this package's; and for adapters if their
+            towers are not to be had.
     """
     config = read_config(checkpoint)
     # One config serves both heads of RADM: only the class that was saved tells them apart.
     answers = RadmForVisualQuestionAnswering.__name__ in (config.architectures or [])
     model_class = RadmForVisualQuestionAnswering if answers else AutoModelForImageTextClassification
-    if (Path(checkpoint) / TOWERS_FILE).is_file():
-        if not answers:
-            model_class = AutoModelForImageTextClassification._model_mapping[type(config)]
-        model = _with_adapters(model_class, config, Path(checkpoint))
-    else:
-        model = model_class.from_pretrained(checkpoint)
-    return model, ImageTextProcessor.from_pretrained(checkpoint)
-
-
-def _with_adapters(model_class: type[PreTrainedModel], config: PreTrainedConfig, folder: Path) -> PreTrainedModel:
-    source = read_json(folder / TOWERS_FILE)
-    if not source:
-        raise CallError(f"{folder} holds adapters of towers that came from no folder or Hub: they are not to be had.")
-    names = " and ".join(name for name in source.values() if name is not None)
     try:
-        check_peft()
-        towers, model = model_class(copy.deepcopy(config)), model_class(config)
-        if "init_from" in source:
-            start, _ = load_checkpoint(source["init_from"])
-            for tower in ("text_model", "vision_model"):
-                getattr(towers.base_model, tower).load_state_dict(getattr(start.base_model, tower).state_dict())
-        else:
-            towers.load_encoders(source["text_encoder"], source["image_encoder"])
-        merge_from(folder, towers, model)
+        model = model_class.from_pretrained(checkpoint)
     except (OSError, ValueError, RuntimeError) as error:
+        if not (Path(checkpoint) / TOWERS_FILE).is_file():
+            raise
+        towers = read_json(Path(checkpoint) / TOWERS_FILE)
+        if not towers:
+            raise CallError(str(error)) from error
+        names = " and ".join(name for name in towers.values() if name is not None)
         reason = " ".join(str(error).split())
-        raise CallError(f"{folder} holds adapters of {names}, with which they cannot be loaded: {reason}") from error
-    except ImportError as error:
-        raise CallError(str(error)) from error
-    return model.eval()
+        raise CallError(
+            f"{checkpoint} holds adapters of {names}, with which they cannot be loaded: {reason}"
+        ) from error
+    return model, ImageTextProcessor.from_pretrained(checkpoint)
 
 
 def answers_questions(model: PreTrainedModel) -> bool:

@@ -16,11 +16,11 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from duosent.data.streaming import StreamedBatches, StreamedPairs
 from duosent.processing.modality_dropout import ModalityDropout
 from duosent.training.adapters import (
-    ADAPTER_FILES,
     add_adapters,
     has_adapters,
     load_adapters,
     merged_state,
+    remove_adapters,
     save_adapters,
     towers_source,
 )
@@ -353,8 +353,8 @@ class ImageTextTrainer(Trainer):
                 save_adapters(self.model, folder)
         else:
             super()._save(output_dir, merged_state(self.model) if has_adapters(self.model) else state_dict)
-            for file in ADAPTER_FILES if self.args.should_save else ():  # of an earlier run
-                (folder / file).unlink(missing_ok=True)
+            if self.args.should_save:
+                remove_adapters(folder)
         if not self.args.should_save:
             return
         if (self.processing_class is None or has_adapters(self.model)) and self.processor is not None:

@@ -28,6 +28,7 @@ from duosent import (
     TombertForImageTextClassification,
 )
 from duosent.configuration.remote_code import FOLDERS
+from duosent.training.adapters import add_adapters, save_adapters
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CNN = {"model_type": "resnet", "hidden_sizes": [8, 16], "depths": [1, 1], "embedding_size": 8, "layer_type": "basic"}
@@ -36,7 +37,8 @@ MODELS = {
     "mdse": (MdseForImageTextClassification, {}),
     "mdse_cnn": (MdseForImageTextClassification, {"vision_config": CNN}),
     "mdse_timm": (MdseForImageTextClassification, {"vision_config": TIMM}),
-    "mdse_tasks": (MdseForImageTextClassification, {"tasks": {"mood": ["good", "bad"], "wish": ["a", "b", "c"]}}),
+    "mdse_tasks": (MdseForImageTextClassification, {"tasks": {"mood": ["good"], "wish": ["love", "none"]}}),
+    "mdse_adapters": (MdseForImageTextClassification, {}),
     "mdse_base": (MdseModel, {}),
     "radm": (RadmForImageTextClassification, {}),
     "radm_answers": (RadmForVisualQuestionAnswering, {}),
@@ -100,17 +102,32 @@ def python_without_package(tmp_path_factory) -> Path:
     return python
 
 
-def test_every_checkpoint_answers_the_same_without_the_package(python_without_package, processor, tmp_path):
+def save_with_adapters(folder: Path, *encoders: str) -> MdseForImageTextClassification:
+    """A model whose towers lie in other folders."""
+    torch.manual_seed(0)
+    model = MdseForImageTextClassification.from_encoders(*encoders, hidden_size=16, num_attention_heads=2)
+    add_adapters(model, rank=2, alpha=4)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    save_adapters(model, folder)
+    return model.eval()
+
+
+def test_every_checkpoint_answers_the_same_without_the_package(
+    python_without_package, processor, text_encoder_dir, image_encoder_dir, tmp_path
+):
     batch = make_batch()
     del batch["labels"]
     batch["text_present"][0] = batch["image_present"][3] = False
     save_file(batch, tmp_path / "batch.safetensors")
     autos, expected = {}, {}
     for name, (model_class, config) in MODELS.items():
-        if "tasks" in config:
-            config = {**config, "num_labels": 5}
-        model = build(model_class, **config)
-        model.save_pretrained(tmp_path / name)
+        if name == "mdse_adapters":
+            model = save_with_adapters(tmp_path / name, text_encoder_dir, image_encoder_dir)
+        else:
+            model = build(model_class, **config)
+            model.save_pretrained(tmp_path / name)
         with torch.no_grad():
             output = model(**batch)
         expected[name] = output["logits"] if "logits" in output else output["fused_embeds"]

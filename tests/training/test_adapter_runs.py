@@ -10,7 +10,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from tiny import build
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 from duosent import MdseForImageTextClassification
 from duosent.cli import main
@@ -121,7 +121,7 @@ def test_resume_is_exact(tiny_mdse, trainer_of, tmp_path, step):
     whole.train()
     resumed = trainer_of(tiny_mdse(seed=1), "resumed", **options)
     resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{step}"))
-    for file in ("adapter_model.safetensors", "fusion.safetensors"):
+    for file in ("adapters/adapter_model.safetensors", "fusion.safetensors"):
         there, here = (load_file(tmp_path / name / "checkpoint-8" / file) for name in ("whole", "resumed"))
         assert there and there.keys() == here.keys()
         assert all(torch.equal(there[name], here[name]) for name in there)
@@ -134,7 +134,7 @@ def test_the_best_checkpoint_is_taken_up_again(tiny_mdse, trainer_of, tmp_path):
     last = {name: value.clone() for name, value in model.state_dict().items()}
     trainer.state.best_model_checkpoint = str(tmp_path / "run" / "checkpoint-4")
     trainer._load_best_model()
-    best = load_file(tmp_path / "run" / "checkpoint-4" / "adapter_model.safetensors")
+    best = load_file(tmp_path / "run" / "checkpoint-4" / "adapters" / "adapter_model.safetensors")
     name = "mdse.text_model.encoder.layer.1.attention.self.query.lora_B"
     assert torch.equal(model.get_parameter(f"{name}.default.weight"), best[f"base_model.model.{name}.weight"])
     assert not torch.equal(model.get_parameter(f"{name}.default.weight"), last[f"{name}.default.weight"])
@@ -171,12 +171,13 @@ def test_chunks_give_the_gradients_of_the_whole_batch(tiny_mdse, trainer_of):
 
 def test_what_a_run_leaves(runs):
     whole = {"config.json", "metrics.json", "run.json", "arguments.json", "processor_config.json"}
-    adapters = {"adapter_config.json", "adapter_model.safetensors", "fusion.safetensors", "towers.json"}
+    adapters = {"adapters/adapter_config.json", "adapters/adapter_model.safetensors"}
+    adapters |= {"fusion.safetensors", "towers.json"}
     for form, there, missing in (
         ("merged", whole | {"model.safetensors"}, adapters),
         ("adapter", whole | adapters, {"model.safetensors"}),
     ):
-        files = {file.name for file in (runs / form).iterdir()}
+        files = {str(file.relative_to(runs / form)) for file in (runs / form).rglob("*")}
         assert there <= files and not missing & files
         assert not [file for file in files if file.endswith((".bin", ".pkl"))]
         record = json.loads((runs / form / "run.json").read_text())
@@ -206,7 +207,7 @@ def test_both_forms_answer_alike(runs, batch, data):
 def test_peft_reads_the_adapters(runs, batch, encoders):
     model = MdseForImageTextClassification.from_encoders(*encoders.values(), num_labels=3, **SMALL)
     model.load_state_dict(load_file(runs / "adapter" / "fusion.safetensors"), strict=False)
-    model = PeftModel.from_pretrained(model, str(runs / "adapter"))
+    model = PeftModel.from_pretrained(model, str(runs / "adapter" / "adapters"))
     expected = logits(load_checkpoint(str(runs / "adapter"))[0], batch)
     torch.testing.assert_close(logits(model, batch), expected, rtol=1e-5, atol=1e-5)
 
@@ -245,10 +246,14 @@ def test_towers_that_are_gone_are_named(runs, tmp_path):
         load_checkpoint(str(folder))
 
 
-def test_adapters_need_peft(runs, monkeypatch):
+def test_adapters_load_by_the_auto_classes_and_without_peft(runs, batch, monkeypatch):
+    expected = logits(load_checkpoint(str(runs / "adapter"))[0], batch)
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(CallError, match=r'pip install "duosent\[lora\]"'):
-        load_checkpoint(str(runs / "adapter"))
+    adapted = AutoModelForSequenceClassification.from_pretrained(runs / "adapter")
+    assert torch.equal(logits(adapted, batch), expected)
+    base = AutoModel.from_pretrained(runs / "adapter")
+    for name in ("text_model.encoder.layer.1.attention.self.query.weight", "text_projection.missing"):
+        assert torch.equal(base.get_parameter(name), adapted.mdse.get_parameter(name))
 
 
 def test_towers_from_nowhere_can_only_be_merged(trainer_of):

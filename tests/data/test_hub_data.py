@@ -29,11 +29,12 @@ def hub(tmp_path):
     """Environment of a process that finds the Hub here."""
     from duosent.data.prepare import prepare
 
-    prepare("twitter-2015", trees.write_twitter(tmp_path / "raw"), tmp_path / "posts")
-    (tmp_path / "posts" / "rejected.parquet").unlink()
-    (tmp_path / "posts" / "dataset.json").unlink()
-    server = Path(__file__).with_name("loopback_hub.py")
-    command = [sys.executable, str(server), str(tmp_path / "posts")]
+    posts = tmp_path / "hub" / "datasets" / "anna" / "posts"
+    prepare("twitter-2015", trees.write_twitter(tmp_path / "raw"), posts)
+    (posts / "rejected.parquet").unlink()
+    (posts / "dataset.json").unlink()
+    server = Path(__file__).parent.with_name("loopback_hub.py")
+    command = [sys.executable, str(server), str(tmp_path / "hub")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         endpoint = f"http://127.0.0.1:{process.stdout.readline().strip()}"
         yield {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}

@@ -40,12 +40,19 @@ class KeptCardError(CardError):
 
 @dataclass(frozen=True)
 class Published:
-    """What a paper reports for one data set; figures in percent, as printed, None for one that is not known."""
+    """What a paper reports for one data set; figures in percent, as printed, None for one that is not known.
+
+    Args:
+        recipe: that follows the row.
+        row: of which table.
+        notes: where the paper is silent or contradicts itself.
+    """
 
     data_set: str
     recipe: str
     row: str
     figures: dict[str, float | None]
+    notes: list[str]
 
 
 def write_card(checkpoint: str | Path, facts: CardFacts | None = None) -> str:
@@ -103,25 +110,30 @@ def render(run: RunFiles, published: list[Published] | None = None) -> str:
     """The card of a run; with `published` that of a configuration without weights, and these as its figures."""
     name = run.facts.name or run.folder.resolve().name
     title = name.rstrip("/").rpartition("/")[2]
-    body = _environment().get_template(TEMPLATE).render(
-        metadata=Markup(model_card_data(run, title).to_yaml(line_break="\n")),
-        title=title,
-        name=name,
-        run=run,
-        config=_Known(run.config),
-        record=_Known(run.run),
-        arguments=_Known(run.arguments),
-        state=_Known(run.state),
-        adapter=_Known(run.adapter),
-        facts=run.facts,
-        paper=PAPERS.get(run.config["model_type"]),
-        options=_options(run),
-        results=[(_Known(figures), results_of(figures, run)) for figures in run.evaluations],
-        published=published,
-        most_labels=MOST_LABELS,
-        level=LEVEL,
-        resamples=RESAMPLES,
-        seed=SEED,
+    body = (
+        _environment()
+        .get_template(TEMPLATE)
+        .render(
+            metadata=Markup(model_card_data(run, title).to_yaml(line_break="\n")),
+            title=title,
+            name=name,
+            run=run,
+            config=_Known(run.config),
+            record=_Known(run.run),
+            arguments=_Known(run.arguments),
+            state=_Known(run.state),
+            adapter=_Known(run.adapter),
+            facts=run.facts,
+            paper=PAPERS.get(run.config["model_type"]),
+            options=_options(run),
+            results=[(_Known(figures), results_of(figures, run)) for figures in run.evaluations],
+            published=published,
+            notes=_notes(published or []),
+            most_labels=MOST_LABELS,
+            level=LEVEL,
+            resamples=RESAMPLES,
+            seed=SEED,
+        )
     )
     body = body.strip() + "\n\n"
     note = "A card that is not as it was written is kept; --overwrite replaces it."
@@ -155,6 +167,13 @@ def _options(run: RunFiles) -> list[tuple[str, object]]:
     named = {name: run.arguments[name] for name in ALWAYS_NAMED if name in run.arguments}
     changed = {name: value for name, value in run.run.get("training", {}).items() if not name.endswith("token")}
     return list({**named, **changed, **run.run.get("config", {}), **run.run.get("processing", {})}.items())
+
+
+def _notes(published: list[Published]) -> list[tuple[str | None, str]]:
+    """Each note once, with the recipe that it is about; None for all of them."""
+    every = [(row.recipe, note) for row in published for note in row.notes]
+    shared = {note for _, note in every if all(note in row.notes for row in published)}
+    return list(dict.fromkeys((None if note in shared else recipe, note) for recipe, note in every))
 
 
 def _environment() -> Environment:

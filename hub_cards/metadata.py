@@ -83,7 +83,9 @@ def eval_results(run: RunFiles) -> list[EvalResult]:
     for figures in run.evaluations:
         for task, of_task in (figures.get("tasks") or {None: figures}).items():
             found += [
-                _eval_result(run, figures, task, name, of_task[name]) for name in METRICS if of_task.get(name) is not None
+                _eval_result(run, figures, task, name, of_task[name])
+                for name in METRICS
+                if of_task.get(name) is not None
             ]
     return found
 

@@ -9,7 +9,7 @@ LONGEST = 200
 # Left out: what turns the direction of the text after it, and other invisible signs but the joiners of scripts.
 JOINERS = "\u200c\u200d"
 # What Markdown, HTML, tables, mathematics and links are made of. As a character reference none of it has a meaning.
-SIGNS = re.compile(r"[&<>\"'\\`*\[\]{}#|~$!@:]|(?<![^\W_])_|_(?![^\W_])|(?<=www)\.", re.IGNORECASE)
+SIGNS = re.compile(r"[&<>\"'\\`*\[\]{}#|~$!@]|:(?=\S)|(?<![^\W_])_|_(?![^\W_])|(?<=www)\.", re.IGNORECASE)
 
 
 def cleaned(text: str, longest: int = LONGEST) -> str:

@@ -82,8 +82,14 @@ class RunFiles:
     @property
     def base_models(self) -> list[str]:
         """Hub names of what the training started from, as stated or recorded."""
-        from_hub = self.run.get("from_hub", [])
-        return self.facts.base_models or [self.run[option] for option in STARTS if option in from_hub]
+        from_hub, unread = self.run.get("from_hub", []), set()
+        if not self.reads_text:
+            unread.add("text_encoder")
+        if not self.reads_image:
+            unread.add("image_encoder")
+        return self.facts.base_models or [
+            self.run[option] for option in STARTS if option in from_hub and option not in unread
+        ]
 
     @property
     def datasets(self) -> list[str]:

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from duosent.hub_cards.card_facts import CardFacts
-from duosent.hub_cards.card_results import Results, results_of
+from duosent.hub_cards.card_results import results_of
 from duosent.hub_cards.intervals import LEVEL, RESAMPLES, SEED, Interval
 from duosent.hub_cards.metadata import model_card_data
 from duosent.hub_cards.papers import PAPERS

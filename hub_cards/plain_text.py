@@ -6,6 +6,7 @@ import unicodedata
 from markupsafe import Markup
 
 LONGEST = 200
+NOTHING = "(nothing that can be printed)"
 # Left out: what turns the direction of the text after it, and other invisible signs but the joiners of scripts.
 JOINERS = "\u200c\u200d"
 # What Markdown, HTML, tables, mathematics and links are made of. As a character reference none of it has a meaning.
@@ -34,7 +35,7 @@ def _printable(sign: str) -> str:
 
 def inline(text: str) -> Markup:
     """Text inside a line or a cell of Markdown."""
-    return Markup(SIGNS.sub(lambda sign: f"&#{ord(sign[0])};", cleaned(text)))
+    return Markup(SIGNS.sub(lambda sign: f"&#{ord(sign[0])};", cleaned(text) or NOTHING))
 
 
 def fenced(text: str, language: str = "") -> Markup:

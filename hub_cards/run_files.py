@@ -196,9 +196,7 @@ def shown_command(command: str) -> str:
     shown, hide = [], False
     for word in words:
         flag, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
-        if hide and not flag:
-            value = "..."
-        elif equals and SECRET.search(flag):
+        if (hide and not flag) or (equals and SECRET.search(flag)):
             value = "..."
         shown.append(flag + equals + (_last_part(value) if ABSOLUTE.match(value) else value))
         hide = bool(flag) and not equals and SECRET.search(flag) is not None

@@ -78,8 +78,8 @@ def train(
     """Train one model on the `train` part of a data set, keep the best, evaluate it on the `validation` part.
 
     `args.output_dir` then holds the checkpoint (weights, config, processor), `metrics.json`, `run.json` with the
-    options, `trainer_state.json` with every logged figure, and `README.md`, the model card; with `evaluate_test` also `metrics_test.json`. Beside
-    each of the two metrics lies `predictions_<part>.parquet`, see `predictions_table`.
+    options, `trainer_state.json` with every logged figure, and `README.md`, the model card; with `evaluate_test` also
+    `metrics_test.json`. Beside each of the two metrics lies `predictions_<part>.parquet`, see `predictions_table`.
 
     Args:
         model: "mdse", "radm", or a baseline: "text", "image", "concat", "tfn", "lmf",

@@ -62,7 +62,7 @@ def write_card(checkpoint: str | Path, facts: CardFacts | None = None) -> str:
 
     Args:
         checkpoint: folder with `config.json` and, as far as they are there, `run.json`, `metrics*.json`,
-            `predictions_*.parquet`, `arguments.json`, `trainer_state.json`, `adapter_config.json`, `card.json`.
+            `predictions_*.parquet`, `arguments.json`, `trainer_state.json`, `adapters/`, `card.json`.
         facts: what no run knows; what is not stated now is taken from `card.json`.
 
     Raises:

@@ -36,7 +36,7 @@ class RunFiles:
         run: `run.json`, options and outcome of `duosent train`; empty where something else trained.
         arguments: `arguments.json`, all arguments of the trainer.
         state: `trainer_state.json`.
-        adapter: `adapter_config.json`; empty for a whole checkpoint.
+        adapter: `adapters/adapter_config.json`; empty for a whole checkpoint.
         evaluations: every `metrics*.json`; without any, what the trainer logged of its last or best model.
         facts: `card.json`.
     """
@@ -145,7 +145,7 @@ def read_run_files(checkpoint: str | Path) -> RunFiles:
         _read(folder / "run.json"),
         _read(folder / "arguments.json"),
         state,
-        _read(folder / "adapter_config.json"),
+        _read(folder / "adapters" / "adapter_config.json"),
         [figures for figures in evaluations if {"accuracy", "n"} <= figures.keys()] or logged_evaluations(state),
         facts,
     )

@@ -1,10 +1,10 @@
 """The part of the Hub's HTTP interface that reads and writes repositories, on this machine.
 
-python loopback_hub.py FOLDER [DROPS]
+python loopback_hub.py FOLDER [TAKES]
 
 FOLDER holds `models/OWNER/NAME/` and `datasets/OWNER/NAME/`, each as it was after the last commit; large files that
-were sent lie in `lfs/` under their hash, and `commits.jsonl` lists what each commit brought. Prints its port. The first
-DROPS large files are cut off in the middle of their way. Who writes needs a token, whatever it is.
+were sent lie in `lfs/` under their hash, and `commits.jsonl` lists what each commit brought. It prints its port. After
+TAKES large files every further one is cut off in the middle of its way. Who writes needs a token, whatever it is.
 """
 
 import base64
@@ -24,7 +24,7 @@ LARGE = (".safetensors", ".parquet")
 
 class Handler(BaseHTTPRequestHandler):
     folder: Path
-    drops = 0
+    takes = sys.maxsize
 
     def log_message(self, *args):
         print(*args, file=sys.stderr)
@@ -88,8 +88,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send(404, {})
 
     def do_PUT(self):
-        if Handler.drops:
-            Handler.drops -= 1
+        Handler.takes -= 1
+        if Handler.takes < 0:
             self.rfile.read(int(self.headers["Content-Length"]) // 2)
             self.connection.close()
             return
@@ -176,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     Handler.folder = Path(sys.argv[1])
-    Handler.drops = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    Handler.takes = int(sys.argv[2]) if len(sys.argv) > 2 else sys.maxsize
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(server.server_port, flush=True)
     server.serve_forever()

@@ -2,12 +2,9 @@
 
 import json
 import subprocess
-import sys
-import venv
 from collections import Counter
 from pathlib import Path
 
-import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -86,20 +83,6 @@ processor = transformers.AutoProcessor.from_pretrained(folder / "again" / "proce
 answers["processor again"] = processor(text="a good day")["input_ids"]
 save_file(answers, folder / "answers.safetensors")
 """
-
-
-@pytest.fixture(scope="module")
-def python_without_package(tmp_path_factory) -> Path:
-    """A virtual environment of its own that has all that is installed here, but for the package."""
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, symlinks=True)
-    packages = next(folder.glob("lib/python*/site-packages"))
-    # Folders named in such a file are searched; an editable install is such a file itself, and is not read there.
-    (packages / "others.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-    python = folder / "bin" / "python"
-    if subprocess.run([python, "-c", "import duosent"], capture_output=True, cwd=folder).returncode == 0:
-        pytest.skip("duosent is installed as a copy, which no environment over these packages can leave out.")
-    return python
 
 
 def save_with_adapters(folder: Path, *encoders: str) -> MdseForImageTextClassification:

@@ -4,6 +4,7 @@ A card that this module wrote ends with a line that holds its own digest: one th
 from it and kept.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -176,6 +177,7 @@ def _notes(published: list[Published]) -> list[tuple[str | None, str]]:
     return list(dict.fromkeys((None if note in shared else recipe, note) for recipe, note in every))
 
 
+@functools.cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

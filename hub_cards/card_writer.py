@@ -94,7 +94,7 @@ def save_card(
     stated = run.facts.stated()
     if stated:
         text = json.dumps(stated, indent=2, ensure_ascii=False) + "\n"
-        (run.folder / FACTS_FILE).write_text(text, encoding="utf-8")
+        (run.folder / FACTS_FILE).write_text(text, encoding="utf-8", errors="replace")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(card, encoding="utf-8")
     return target

@@ -285,7 +285,7 @@ def test_papers_of_the_baselines(tmp_path, model_type, paper):
 def test_many_labels(tmp_path):
     labels = [f"label {i}" for i in range(30)]
     metrics = METRICS | {
-        "per_class": {label: METRICS["per_class"]["negative"] for label in labels},
+        "per_class": dict.fromkeys(labels, METRICS["per_class"]["negative"]),
         "confusion": np.eye(30, dtype=int).tolist(),
         "n": 30,
     }
@@ -308,7 +308,7 @@ def test_a_license_in_words_gets_a_name(tmp_path):
 def hostile_run(folder, text: str, labels: list[str]):
     config = copy.deepcopy(CONFIG) | {"id2label": dict(enumerate(labels))}
     config["text_config"]["_name_or_path"] = text
-    run = RUN | {name: text for name in ("data", "text_encoder", "image_encoder", "command", "device", "recipe")}
+    run = RUN | dict.fromkeys(("data", "text_encoder", "image_encoder", "command", "device", "recipe"), text)
     run |= {"columns": {"label_column": text}, "config": {"some_field": text}, "versions": {"torch": text}}
     run |= {"training": {"some_option": text}, "from_hub": []}
     metrics = METRICS | {"split": text, "data": text, "fingerprint": text, "labels": labels}

@@ -15,6 +15,7 @@ TITLES = {
     "majority_accuracy": "always the commonest answer",
     "ceiling": "always the best answer of the vocabulary",
 }
+GIVEN = ("majority_accuracy", "ceiling")
 SIDES = {
     "both": "as they are",
     "text": "words only",
@@ -25,11 +26,13 @@ SIDES = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A share or an F1, in [0, 1]; the interval is None where none can be told."""
+    """A share or an F1, in [0, 1]; the interval is None where none can be told, and not wanted of what is not
+    estimated: a floor or ceiling that the posts themselves give."""
 
     title: str
     value: float
     interval: Interval | None = None
+    estimated: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,9 @@ def results_of(figures: dict, run: RunFiles) -> Results:
     bounds = intervals.get("per_class") or [None] * len(figures.get("per_class", {}))
     return Results(
         figures=[
-            Figure(title, figures[name], intervals.get(name)) for name, title in TITLES.items() if name in figures
+            Figure(title, figures[name], intervals.get(name), name not in GIVEN)
+            for name, title in TITLES.items()
+            if name in figures
         ],
         n=figures["n"],
         labels=[

@@ -4,6 +4,7 @@ A card that this module wrote ends with a line that holds its own digest: one th
 from it and kept.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -93,7 +94,7 @@ def save_card(
     stated = run.facts.stated()
     if stated:
         text = json.dumps(stated, indent=2, ensure_ascii=False) + "\n"
-        (run.folder / FACTS_FILE).write_text(text, encoding="utf-8")
+        (run.folder / FACTS_FILE).write_text(text, encoding="utf-8", errors="replace")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(card, encoding="utf-8")
     return target
@@ -176,6 +177,7 @@ def _notes(published: list[Published]) -> list[tuple[str | None, str]]:
     return list(dict.fromkeys((None if note in shared else recipe, note) for recipe, note in every))
 
 
+@functools.cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
@@ -20,10 +20,8 @@ def test_wilsons_interval(right, n):
 
 
 def posts_of(confusion) -> tuple[np.ndarray, np.ndarray]:
-    pairs = [
-        (true, given) for true, row in enumerate(confusion) for given, count in enumerate(row) for _ in range(count)
-    ]
-    return tuple(np.array(side) for side in zip(*pairs, strict=True))
+    kinds = [(true, answer) for true in range(3) for answer in range(3) for _ in range(confusion[true][answer])]
+    return tuple(np.array(side) for side in zip(*kinds, strict=True))
 
 
 def test_f1_intervals_are_those_of_drawing_posts():
@@ -70,10 +68,8 @@ def test_without_a_mistake_there_is_no_interval():
 
 
 @given(st.lists(st.lists(st.integers(0, 30), min_size=3, max_size=3), min_size=3, max_size=3))
-def test_intervals_hold_the_figure(confusion):
-    truth, answers = posts_of(confusion) if np.sum(confusion) else (None, None)
-    if truth is None:
-        return
+def test_an_interval_is_one_of_shares(confusion):
+    assume(np.sum(confusion) > 0)
     interval = f1_intervals(*kinds_of_confusion(confusion))["macro_f1"]
     if interval is not None:
         assert 0 <= interval[0] <= interval[1] <= 1

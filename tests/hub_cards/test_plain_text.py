@@ -8,34 +8,11 @@ from markdown_it import MarkdownIt
 from duosent.hub_cards.plain_text import LONGEST, NOTHING, cleaned, fenced, inline
 
 HOSTILE = [
-    *(
-        "---",
-        "\n---\n",
-        "***",
-        "# head",
-        "- item",
-        "1. item",
-        "> quote",
-        "    code",
-        "=== ",
-        "~~gone~~",
-        "<!--",
-        "-->",
-    ),
-    *(
-        "{{ 7*7 }}",
-        "{% raw %}",
-        "<script>alert(1)</script>",
-        "<img src=x onerror=y>",
-        "&amp;",
-        "&lt;",
-        "|",
-        "\\|",
-        "\\",
-    ),
-    *("`", "``", "```", "~~~", "[a](javascript:x)", "![a](b)", "*b*", "_i_", "__b__", "a_b", ":smile:", "$x$", "@me"),
-    *("https://example.org", "www.example.org", "\u202e", "\u2028", "\x00", "\x1b[31m", "\ud800", "\ufeff", "مرحبا"),
-    *("日本語", "👩\u200d👩", "null", "'", '"', ": ", " #", "%", "!!python", "\r\n", "\t", "x" * 10_000),
+    *("---", "\n---\n", "***", "# head", "- item", "1. item", "> quote", "    code", "===", "~~gone~~", "<!--", "-->"),
+    *("{{ 7*7 }}", "{% raw %}", "<script>alert(1)</script>", "<img src=x onerror=y>", "&amp;", "&lt;", "|", "\\|"),
+    *("\\", "`", "``", "```", "~~~", "[a](javascript:x)", "![a](b)", "*b*", "_i_", "__b__", "a_b", ":smile:", "$x$"),
+    *("@me", "https://example.org", "www.example.org", "\u202e", "\u2028", "\x00", "\x1b[31m", "\ud800", "\ufeff"),
+    *("مرحبا", "日本語", "👩\u200d👩", "null", "'", '"', ": ", " #", "%", "!!python", "\r\n", "\t", "x" * 10_000),
 ]
 hostile_text = st.lists(st.one_of(st.sampled_from(HOSTILE), st.text(max_size=20)), max_size=6).map("".join)
 markdown = MarkdownIt("commonmark").enable("table")

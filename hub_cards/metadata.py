@@ -39,7 +39,7 @@ def model_card_data(run: RunFiles, name: str) -> ModelCardData:
         language=run.facts.languages,
         # The Hub then shows the calls of transformers, with trust_remote_code where the config has an auto_map.
         # Adapters are read by duosent alone.
-        library_name="duosent" if run.adapter else "transformers",
+        library_name="transformers",
         pipeline_tag=pipeline_tag(run),
         tags=tags(run),
         datasets=run.datasets or None,

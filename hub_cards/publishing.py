@@ -1,6 +1,7 @@
 """`duosent publish`: a checkpoint to the Hub, its card, code, processor and figures with it, in one commit."""
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from duosent.hub_cards.card_writer import CARD_FILE, is_ours, write_card
 from duosent.hub_cards.publishable import publishable
 from duosent.hub_cards.run_files import CardError, RunFiles, read_run_files, shown_path
 
+# Code that an Inference Endpoint takes up by this name.
+HANDLER = Path(__file__).with_name("handler.py")
 # What a file of figures says of the machine that it was made on.
 OF_THE_MACHINE = ("command", "checkpoint")
 
@@ -80,6 +83,8 @@ def _check(run: RunFiles, repo_id: str) -> None:
 def _rewrite(run: RunFiles, repo_id: str, folder: Path) -> None:
     """Config and code, figures and card, as they are on the Hub."""
     AutoConfig.from_pretrained(run.folder).save_pretrained(folder)
+    if not run.answers_questions:
+        shutil.copyfile(HANDLER, folder / HANDLER.name)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     for tower in ("text_config", "vision_config"):
         if isinstance(config.get(tower), dict) and config[tower].get("_name_or_path") not in run.base_models:

@@ -239,12 +239,16 @@ def test_questions_about_pictures(tmp_path):
 
 
 def test_adapters(tmp_path):
-    card = write_card(made_run(tmp_path / "run", adapter_config={"r": 8}))
+    run = made_run(tmp_path / "run")
+    (run / "adapters").mkdir()
+    (run / "adapters" / "adapter_config.json").write_text('{"r": 8}')
+    card = write_card(run)
     data = metadata(card, tmp_path)
-    assert data["library_name"] == "duosent" and data["base_model_relation"] == "adapter" and "lora" in data["tags"]
-    assert "LoRA adapters of rank 8" in words(card)
-    [snippet] = code_blocks(card, "python")
-    assert 'load_checkpoint("run")' in snippet and "trust_remote_code" not in snippet
+    assert data["base_model_relation"] == "adapter" and "lora" in data["tags"]
+    assert "LoRA adapters of rank 8" in words(card) and "Its encoders are read from where towers.json says" in words(
+        card
+    )
+    assert "adapter" not in words(write_card(made_run(tmp_path / "other")))
 
 
 @pytest.mark.parametrize(

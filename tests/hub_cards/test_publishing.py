@@ -34,7 +34,14 @@ with torch.no_grad():
     save_file({"logits": model(**processor(text="good sun", images=f"{folder}/sun.png")).logits}, f"{folder}/answer")
 """
 FILES = {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
-FILES |= {"README.md", "metrics.json", "configuration_mdse.py", "modeling_mdse.py", "processing_image_text.py"}
+FILES |= {
+    "README.md",
+    "handler.py",
+    "metrics.json",
+    "configuration_mdse.py",
+    "modeling_mdse.py",
+    "processing_image_text.py",
+}
 
 
 @pytest.fixture(scope="module")

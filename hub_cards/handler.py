@@ -2,9 +2,9 @@
 
     {"inputs": {"text": "What a day", "image": "<base64>"}, "parameters": {"top_k": 3}}
 
-`inputs` is a post or a list of posts, each an object with `text`, `image` and, for models of targets, `target`, or the
-words alone. A picture is base64, a data: URI of it, or, where the endpoint allows it, an address on the web. The answer
-is that of the pipeline `image-text-classification`, or `{"error": "one sentence"}`.
+`inputs` is a post or a list of posts, each an object with `text`, `image` and, for models of targets, `target`, or
+the words alone. A picture is base64, a data: URI of it, or, where the endpoint allows it, an address on the web. The
+answer is that of the pipeline `image-text-classification`, or `{"error": "one sentence"}`.
 
 Set for the endpoint, as environment variables: DUOSENT_ALLOW_URLS (1 to fetch pictures, never from private addresses;
 0), DUOSENT_MAX_POSTS of a request (32), DUOSENT_MAX_CHARACTERS of a text (20000), DUOSENT_MAX_BYTES (10485760) and

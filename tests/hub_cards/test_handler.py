@@ -116,11 +116,11 @@ def test_the_answers_are_the_pipelines(endpoint, folder):
         ({"inputs": [POST, {}]}, "Row 1: The post must have a text or a picture that the model reads, got neither."),
         (
             {"inputs": {"image": "https://example.org/sun.png"}},
-            "An address on the web is fetched only with allow_urls=True",
+            "is fetched only with allow_urls=True",
         ),
         (
             {"inputs": {"image": "/etc/hostname"}},
-            "A picture must be base64 or an address on the web, got '/etc/hostname'.",
+            "must be base64 or an address on the web, got '/etc/hostname'.",
         ),
     ],
 )

@@ -34,14 +34,8 @@ with torch.no_grad():
     save_file({"logits": model(**processor(text="good sun", images=f"{folder}/sun.png")).logits}, f"{folder}/answer")
 """
 FILES = {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
-FILES |= {
-    "README.md",
-    "handler.py",
-    "metrics.json",
-    "configuration_mdse.py",
-    "modeling_mdse.py",
-    "processing_image_text.py",
-}
+FILES |= {"README.md", "handler.py", "metrics.json", "configuration_mdse.py", "modeling_mdse.py"}
+FILES |= {"processing_image_text.py", "image_text_pipeline.py"}
 
 
 @pytest.fixture(scope="module")

@@ -115,9 +115,17 @@ def test_examples_are_answered_by_the_model(copied, capsys):
     assert [example["text"] for example in widget] == ["good sun", "bad rain"]
     for example in widget:
         assert sum(answer["score"] for answer in example["output"]) == pytest.approx(1, abs=1e-3)
-    code, out, _ = call(capsys, "predict", copied, "--text", "good sun", "--json")
-    scores = json.loads(out)["scores"]
-    assert {answer["label"]: answer["score"] for answer in widget[0]["output"]} == pytest.approx(scores, abs=1e-4)
+
+
+def test_the_widget_has_the_scores_of_each_task(copied, capsys, monkeypatch):
+    tasks = {"mood": {"label": "sad", "scores": {"happy": 0.1, "sad": 0.9}}, "wish": {"scores": {"tea": 0.7}}}
+    answers = {"good sun": {"label": "happy", "scores": {"happy": 0.8, "sad": 0.2}}, "bad rain": {"tasks": tasks}}
+    monkeypatch.setattr("duosent.inference.scoring.predict", lambda _, text: answers[text])
+    _, out, _ = call(capsys, "card", copied, "--example", "good sun", "--example", "bad rain", "--json")
+    assert [
+        [(answer["label"], answer["score"]) for answer in example["output"]]
+        for example in json.loads(out)["metadata"]["widget"]
+    ] == [[("happy", 0.8), ("sad", 0.2)], [("mood:sad", 0.9), ("wish:tea", 0.7), ("mood:happy", 0.1)]]
 
 
 @pytest.mark.parametrize(

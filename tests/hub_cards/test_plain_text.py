@@ -20,6 +20,10 @@ markdown = MarkdownIt("commonmark").enable("table")
 
 @given(hostile_text)
 def test_a_cell_holds_the_text_and_nothing_else(text):
+    check_cell(text)
+
+
+def check_cell(text):
     tokens = markdown.parse(f"| a | b |\n|---|---|\n| first | {inline(text)} |\n\nafter *it*\n")
     cells = [token for token in tokens if token.type == "inline"]
     assert [token.content for token in cells[:3]] == ["a", "b", "first"] and len(cells) == 5
@@ -29,6 +33,10 @@ def test_a_cell_holds_the_text_and_nothing_else(text):
 
 @given(hostile_text)
 def test_a_line_holds_the_text_and_nothing_else(text):
+    check_line(text)
+
+
+def check_line(text):
     tokens = markdown.parse(f"# The {inline(text)}\n\n- of: {inline(text)}\n")
     assert [token.type for token in tokens if token.type.endswith("_open")] == [
         *("heading_open", "bullet_list_open", "list_item_open", "paragraph_open")
@@ -40,9 +48,22 @@ def test_a_line_holds_the_text_and_nothing_else(text):
 
 @given(hostile_text)
 def test_a_block_of_code_ends_where_it_should(text):
-    tokens = markdown.parse(f"{fenced('first ' + text, 'bash')}\n\nafter\n")
+    check_block(text)
+
+
+def check_block(text):
+    block = fenced(f"first\n{text}\nlast", "bash")
+    tokens = markdown.parse(f"{block}\n\nafter\n")
     assert [token.type for token in tokens] == ["fence", "paragraph_open", "inline", "paragraph_close"]
-    assert tokens[0].info == "bash" and tokens[0].content.startswith("first ")
+    assert tokens[0].info == "bash"
+    assert tokens[0].content.startswith("first\n") and tokens[0].content.endswith("\nlast\n")
+
+
+@pytest.mark.parametrize("check", [check_cell, check_line, check_block])
+def test_each_hostile_text_by_itself(check):
+    for text in HOSTILE:
+        check(text)
+        check(f"a {text} b {text} c")
 
 
 @given(hostile_text)

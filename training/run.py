@@ -20,6 +20,7 @@ from transformers.trainer_utils import IntervalStrategy
 from duosent.data.fingerprint import fingerprint
 from duosent.data.folds import Fold, held_out
 from duosent.data.streaming import StreamedPairs
+from duosent.modeling.label_scores import label_names
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import (
     RUN_FILE,
@@ -28,7 +29,6 @@ from duosent.training.checkpoints import (
     check_output_dir,
     check_same_run,
     is_finished,
-    label_names,
     last_checkpoint,
     load_checkpoint,
     read_json,

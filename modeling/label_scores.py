@@ -15,8 +15,12 @@ def label_scores(logits: Tensor, config) -> Tensor:
     Of a model with several labels a post each label is its own probability. Otherwise a post's sum to 1: over all
     labels, or with tasks over those of each task.
     """
-    if config.problem_type == "multi_label_classification":
-        return logits.sigmoid()
+    several = config.problem_type == "multi_label_classification"
+    return logits.sigmoid() if several else softmax_by_task(logits, config)
+
+
+def softmax_by_task(logits: Tensor, config) -> Tensor:
+    """`(B, L)`, over all labels, or with tasks over those of each task."""
     spans = logits.split(config.task_sizes() or config.num_labels, dim=-1)
     return torch.cat([span.softmax(dim=-1) for span in spans], dim=-1)
 
@@ -46,4 +50,4 @@ def why_not_consistent(config) -> str | None:
     return None
 
 
-__all__ = ["best_labels", "label_names", "label_scores", "why_not_consistent"]
+__all__ = ["best_labels", "label_names", "label_scores", "softmax_by_task", "why_not_consistent"]

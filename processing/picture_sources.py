@@ -17,7 +17,7 @@ from duosent.processing.reasons import reason_of
 from duosent.processing.web_download import download, shortened
 
 # What browsers show. Pillow knows more, and for some of it (EPS) starts other programs.
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "WEBP")
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "WEBP")
 BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 # Characters; the smallest GIF there can be has 47.
 SHORTEST_BASE64 = 40

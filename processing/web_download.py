@@ -143,16 +143,13 @@ def is_public(address: tuple) -> bool:
     """
     ip = ipaddress.ip_address(address[0].partition("%")[0])
     inside = [ip]
-    if ip.version == 6:
-        inside += [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
-        if ip in TRANSLATED:
-            inside.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-        if ip.ipv4_mapped is not None:
-            inside.remove(ip)  # by itself no public one
+    if ip.version == 6 and (ip.ipv4_mapped is not None or ip in TRANSLATED):
+        inside = [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)]  # the other bits are only a way to write it
+    elif ip.version == 6:
+        inside += [each for each in (ip.sixtofour, *(ip.teredo or ())) if each is not None]
     return all(
         each.is_global and not (each.is_multicast or each.is_reserved or getattr(each, "is_site_local", False))
         for each in inside
-        if each is not None
     )
 
 

@@ -16,8 +16,6 @@ def post_logits(model: PreTrainedModel, batch: dict[str, Tensor]) -> Tensor:
     """
     model.eval()
     batch = {name: tensor.to(model.device) for name, tensor in _without_absent_side(batch).items()}
-    if "pixel_values" in batch:
-        batch["pixel_values"] = batch["pixel_values"].to(model.dtype)
     return model(**batch).logits.float().cpu()
 
 

@@ -10,7 +10,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 from transformers.utils import logging
 
-from duosent.configuration.remote_code import PROCESSOR, write_code
+from duosent.configuration.remote_code import PIPELINE, PIPELINES, PROCESSOR, write_code
 
 logger = logging.get_logger(__name__)
 
@@ -148,15 +148,19 @@ class ImageTextConfig(PreTrainedConfig):
         """As in transformers; with the code by which the model loads where this package is not installed."""
         own = f"{type(self).__module__.rpartition('.')[2]}.{type(self).__name__}"
         self.auto_map = {"AutoConfig": own, **self.auto_classes, "AutoProcessor": PROCESSOR}
+        self.custom_pipelines = PIPELINES
         super().save_pretrained(save_directory, **kwargs)
         if self._auto_class is None:  # or the class is of such code itself, which transformers has copied
-            write_code(save_directory, self.auto_map.values())
+            write_code(save_directory, [*self.auto_map.values(), PIPELINE])
+            del self.custom_pipelines
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
 
     @classmethod
     def from_dict(cls, config_dict: dict, **kwargs):
         """As in transformers. A saved config may hold fields of another version: they are kept, with a warning."""
+        if cls._auto_class is None:  # or the pipeline would ask for trust in code that is installed here
+            config_dict = {name: value for name, value in config_dict.items() if name != "custom_pipelines"}
         unknown = {name: value for name, value in config_dict.items() if not cls._has_field(name)}
         for name, value in unknown.items():
             logger.warning_once(cls._unknown_field(name, value))

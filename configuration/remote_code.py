@@ -11,10 +11,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 # Modules that a checkpoint may need, by their name: it is one of a kind over all these folders.
-FOLDERS = ("configuration", "processing", "modeling")
+FOLDERS = ("configuration", "processing", "modeling", "inference")
 OWN_IMPORT = re.compile(r"^(\s*)from duosent\.\w+\.(\w+) import", re.MULTILINE)
 RELATIVE_IMPORT = re.compile(r"^\s*from \.(\w+) import", re.MULTILINE)
 PROCESSOR = "processing_image_text.ImageTextProcessor"
+PIPELINE = "image_text_pipeline.ImageTextClassificationPipeline"
+# What `custom_pipelines` of a config says to `transformers.pipeline`.
+PIPELINES = {
+    "image-text-classification": {
+        "impl": PIPELINE,
+        "pt": ["AutoModelForSequenceClassification"],
+        "type": "multimodal",
+    }
+}
 
 
 def write_code(folder: str | os.PathLike, references: Iterable[str]) -> None:
@@ -49,4 +58,4 @@ def flat_text(name: str) -> str:
     return OWN_IMPORT.sub(r"\1from .\2 import", source.read_text(encoding="utf-8"))
 
 
-__all__ = ["PROCESSOR", "write_code"]
+__all__ = ["PIPELINE", "PIPELINES", "PROCESSOR", "write_code"]

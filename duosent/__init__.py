@@ -1,6 +1,7 @@
 """duosent: read a post, a picture and the words beside it, and say what its author feels.
 
-`import duosent` makes the models and the processor known to the Auto classes of transformers.
+`import duosent` makes the models and the processor known to the Auto classes of transformers, and the pipeline to
+`transformers.pipeline`.
 """
 
 import importlib
@@ -20,6 +21,7 @@ _PUBLIC_NAMES = {
     "BaselineForImageTextClassification": "modeling.modeling_baselines",
     "ClmlfConfig": "configuration.configuration_clmlf",
     "ClmlfForImageTextClassification": "modeling.modeling_clmlf",
+    "ImageTextClassificationPipeline": "inference.image_text_pipeline",
     "ImageTextCollator": "processing.collator",
     "ImageTextProcessor": "processing.processing_image_text",
     "ImageTextTrainer": "training.trainer",
@@ -55,8 +57,11 @@ def __dir__() -> list[str]:
 
 
 def register_auto_classes() -> None:
-    """Make models and processor known to the Auto classes, which `import duosent` does; once more does nothing."""
+    """Make models and processor known to the Auto classes, and the pipeline to `transformers.pipeline`, which
+    `import duosent` does; once more does nothing.
+    """
     import transformers
+    from transformers.pipelines import PIPELINE_REGISTRY
 
     from duosent.configuration.configuration_baselines import BaselineConfig
     from duosent.configuration.configuration_clmlf import ClmlfConfig
@@ -65,6 +70,7 @@ def register_auto_classes() -> None:
     from duosent.configuration.configuration_radm import RadmConfig
     from duosent.configuration.configuration_tfn import TfnConfig
     from duosent.configuration.configuration_tombert import TombertConfig
+    from duosent.inference.image_text_pipeline import TASK, ImageTextClassificationPipeline
     from duosent.modeling.modeling_auto import AutoModelForImageTextClassification
     from duosent.processing.processing_image_text import ImageTextProcessor
 
@@ -77,6 +83,10 @@ def register_auto_classes() -> None:
             getattr(transformers, auto_class).register(config, model, exist_ok=True)
             if auto_class == "AutoModelForSequenceClassification":
                 AutoModelForImageTextClassification.register(config, model, exist_ok=True)
+    if TASK not in PIPELINE_REGISTRY.supported_tasks:
+        PIPELINE_REGISTRY.register_pipeline(
+            TASK, ImageTextClassificationPipeline, pt_model=AutoModelForImageTextClassification, type="multimodal"
+        )
 
 
 def _is_command_line() -> bool:

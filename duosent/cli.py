@@ -19,9 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from duosent import __version__
+from duosent.card_command import declare_card_flags, run_card
 from duosent.comparison_tables import comparison_table, search_table, summary_table
 from duosent.data_tables import audit_table, prepared_table
 from duosent.parsing import CommandParser, hyphened
+from duosent.publish_command import declare_publish_flags, run_publish
 from duosent.tables import demo_table, figures_table, scores_table, targets_table
 
 PUBLISHED = ("mvsa-single", "mvsa-multiple", "twitter-2015", "twitter-2017", "msed", "vqa-v2")
@@ -30,8 +32,6 @@ CONSISTENT = "of a model with several labels: only answers that occurred togethe
 
 # What the other commands will do, and the version that they come with.
 LATER = {
-    "card": ("write the model card of a checkpoint", "0.4"),
-    "publish": ("put a checkpoint and its card on the Hub", "0.4"),
     "serve": ("answer posts over HTTP", "0.4"),
     "export": ("turn a checkpoint into ONNX", "0.5"),
     "explain": ("show which words and which part of a picture an answer rests on", "0.6"),
@@ -509,6 +509,29 @@ def compare(options, free, parser) -> None:
     _show(options, result, comparison_table(result))
 
 
+def declare_card(parser: CommandParser) -> None:
+    declare_card_flags(parser)
+    _declare_common(parser)
+
+
+def card(options, free, parser) -> None:
+    """Write the model card of a checkpoint, from what its run left."""
+    if options.example:
+        _register()
+    _show(options, *run_card(options, parser))
+
+
+def declare_publish(parser: CommandParser) -> None:
+    declare_publish_flags(parser)
+    _declare_common(parser)
+
+
+def publish(options, free, parser) -> None:
+    """Send a checkpoint to the Hub: card, code, processor, weights and figures in one commit."""
+    _register()
+    _show(options, *run_publish(options, parser))
+
+
 COMMANDS = {
     "demo": (declare_demo, demo),
     "prepare": (declare_prepare, prepare),
@@ -517,6 +540,8 @@ COMMANDS = {
     "evaluate": (declare_evaluate, evaluate),
     "predict": (declare_predict, predict),
     "compare": (declare_compare, compare),
+    "card": (declare_card, card),
+    "publish": (declare_publish, publish),
 }
 
 

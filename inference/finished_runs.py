@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 APART = {
     *("seed", "fold", "data", "command", "evaluate_test", "evaluate_sides"),
     *("seconds", "epochs", "steps", "best_checkpoint", "device", "versions", "train_rows", "train_fingerprint"),
+    "from_hub",
 }
 # Options of training and config that change how a run is computed, and not, but for rounding, what it comes to.
 SAME_RESULT = ("resume_from_checkpoint", "cache_features", "attn_implementation")

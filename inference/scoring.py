@@ -13,16 +13,17 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from duosent.data.pairs import load_pairs
+from duosent.inference.post_logits import post_logits, readable_posts
+from duosent.modeling.label_scores import best_labels, label_names, label_scores
 from duosent.processing.collator import ImageTextCollator
 from duosent.training.checkpoints import (
     CallError,
     answers_questions,
     check_output_dir,
-    label_names,
     load_checkpoint,
     read_run,
 )
-from duosent.training.joint_labels import check_consistent, task_answers
+from duosent.training.joint_labels import check_consistent
 
 PREDICTIONS, REJECTED = "predictions.parquet", "rejected.parquet"
 REJECTED_SCHEMA = pa.schema([("id", pa.string()), ("reason", pa.string())])
@@ -95,7 +96,7 @@ def _predict(checkpoint: str, posts: list[dict], device: str | None, consistent:
         check_consistent(model.config)
     model.to(device or default_device())
     batch = ImageTextCollator(processor)(posts)
-    if not _readable(model, batch).all():
+    if not readable_posts(model, batch).all():
         raise CallError("The post must have a text or a picture that the model reads, got neither.")
     names = label_names(model.config)
     if model.config.tasks is not None:
@@ -217,7 +218,9 @@ def _answer(model: PreTrainedModel, batches: DataLoader, consistent: bool) -> It
     for ids, batch, rejected in batches:
         answered = []
         if batch is not None:
-            for post, row, readable in zip(ids, _rows(model, batch, consistent), _readable(model, batch), strict=True):
+            for post, row, readable in zip(
+                ids, _rows(model, batch, consistent), readable_posts(model, batch), strict=True
+            ):
                 if readable:
                     answered.append({"id": post, **row})
                 else:
@@ -237,37 +240,21 @@ def _rows(model: PreTrainedModel, batch: dict, consistent: bool) -> list[dict]:
     return [{"label": _label(row, model.config), **dict(zip(columns, row, strict=True))} for row in scores.tolist()]
 
 
-def _readable(model: PreTrainedModel, batch: dict) -> Tensor:
-    """`(B,)` bool, True for posts with a side that the model reads."""
-    sides = {"text_present": model.config.text_config, "image_present": model.config.vision_config}
-    present = [batch[name] for name, tower in sides.items() if tower is not None and name in batch]
-    return torch.stack(present).any(dim=0)
-
-
-@torch.inference_mode()
-def _logits(model: PreTrainedModel, batch: dict) -> Tensor:
-    """`(B, L)`"""
-    model.eval()
-    return model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits.float().cpu()
-
-
 def _scores(model: PreTrainedModel, batch: dict) -> Tensor:
     """`(B, L)` probabilities. Of answers to a question several may be right, as of several labels a post."""
-    logits = _logits(model, batch)
-    several = model.config.problem_type == "multi_label_classification" or answers_questions(model)
-    return logits.sigmoid() if several else logits.softmax(dim=-1)
+    logits = post_logits(model, batch)
+    return logits.sigmoid() if answers_questions(model) else label_scores(logits, model.config)
 
 
 def _answers_of_tasks(model: PreTrainedModel, batch: dict, consistent: bool) -> list[dict]:
     """For each post `{task: {"label": name, "scores": {name: score}}}`."""
     config = model.config
-    logits = _logits(model, batch)  # (B, L)
+    logits = post_logits(model, batch)  # (B, L)
     posts = [{} for _ in logits]
-    best = task_answers(logits.numpy(), config, consistent).T  # (tasks, B)
-    for (task, names), span, answers in zip(
-        config.tasks.items(), logits.split(config.task_sizes(), dim=-1), best, strict=True
-    ):
-        for post, scores, answer in zip(posts, span.softmax(dim=-1).tolist(), answers, strict=True):
+    best = best_labels(logits, config, consistent).T.tolist()  # (tasks, B)
+    spans = label_scores(logits, config).split(config.task_sizes(), dim=-1)
+    for (task, names), span, answers in zip(config.tasks.items(), spans, best, strict=True):
+        for post, scores, answer in zip(posts, span.tolist(), answers, strict=True):
             post[task] = {"label": names[answer], "scores": dict(zip(names, scores, strict=True))}
     return posts
 

@@ -2,6 +2,11 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -143,3 +148,37 @@ def vqa_data(tmp_path_factory) -> str:
 @pytest.fixture(scope="session")
 def wordnet_dir(tmp_path_factory) -> str:
     return str(write_wordnet(tmp_path_factory.mktemp("wordnet")))
+
+
+@pytest.fixture(scope="session")
+def python_without_package(tmp_path_factory) -> Path:
+    """A virtual environment of its own that has all that is installed here, but for the package."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, symlinks=True)
+    packages = next(folder.glob("lib/python*/site-packages"))
+    # Folders named in such a file are searched; an editable install is such a file itself, and is not read there.
+    (packages / "others.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    python = folder / "bin" / "python"
+    if subprocess.run([python, "-c", "import duosent"], capture_output=True, cwd=folder).returncode == 0:
+        pytest.skip("duosent is installed as a copy, which no environment over these packages can leave out.")
+    return python
+
+
+@pytest.fixture
+def start_hub():
+    """Starts a Hub over a folder, see `loopback_hub.py`; gives the environment of processes that find it there."""
+    running = []
+
+    def start(folder: Path, takes: int = sys.maxsize) -> dict[str, str]:
+        server = Path(__file__).with_name("loopback_hub.py")
+        command = [sys.executable, str(server), str(folder), str(takes)]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
+        endpoint = f"http://127.0.0.1:{running[-1].stdout.readline().strip()}"
+        home = {"HF_HOME": str(folder.with_name("home")), "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_made_up"}
+        return {**os.environ, "HF_ENDPOINT": endpoint, **home}
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -32,7 +32,13 @@ def posts(tmp_path_factory) -> Path:
 
 def test_every_example_is_tried_here():
     names = {file.name for file in EXAMPLES.glob("*.py")}
-    assert names == {*TRAINING, "03_predict.py", "04_plain_transformers.py", "05_pretrain_radm_on_vqa.py"}
+    assert names == {
+        *TRAINING,
+        "03_predict.py",
+        "04_plain_transformers.py",
+        "05_pretrain_radm_on_vqa.py",
+        "06_pipeline.py",
+    }
 
 
 @pytest.mark.parametrize("training", TRAINING)
@@ -49,6 +55,10 @@ def test_fine_tune_then_ask(training, posts, text_encoder_dir, image_encoder_dir
     assert [line.split(":")[0].strip() for line in lines] == ["both", "words alone", "picture alone"]
     run_example("04_plain_transformers.py", checkpoint, *post)
     assert "hidden states" in capsys.readouterr().out
+    run_example("06_pipeline.py", checkpoint, *post)
+    lines = capsys.readouterr().out.splitlines()
+    names = ["best", "all", *["0.2 and more"] * 3, "row 0", "row 1", "row 2", "row 3", "refused"]
+    assert [line.split(":")[0] for line in lines] == names and "must lead to a public address" in lines[-1]
 
 
 def test_pretrain_then_fine_tune(posts, vqa_data, text_encoder_dir, image_encoder_dir, tmp_path, capsys):

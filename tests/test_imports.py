@@ -12,9 +12,10 @@ ALLOWED = {
     "processing": {"configuration"},
     "modeling": {"configuration"},
     "data": {"configuration", "processing", "modeling"},
-    "training": {"configuration", "processing", "modeling", "data"},
-    "inference": {"configuration", "processing", "modeling", "data", "training"},
-    "duosent": {"configuration", "processing", "modeling", "data", "training", "inference"},
+    "hub_cards": set(),
+    "training": {"configuration", "processing", "modeling", "data", "hub_cards"},
+    "inference": {"configuration", "processing", "modeling", "data", "hub_cards", "training"},
+    "duosent": {"configuration", "processing", "modeling", "data", "hub_cards", "training", "inference"},
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("configuration", "processing", "modeling", "data", "training", "inference")
+FOLDERS = ("configuration", "processing", "modeling", "data", "hub_cards", "training", "inference")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,7 @@ def test_wheel_holds_every_module_and_nothing_else(wheel):
     recipes = list((ROOT / "training" / "recipes").glob("*/*.json"))
     expected |= {f"duosent/{path.relative_to(ROOT)}" for path in recipes}
     assert recipes
+    expected.add("duosent/hub_cards/card.md.jinja")
     assert {name for name in names if ".dist-info/" not in name} == expected
 
 

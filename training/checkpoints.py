@@ -79,11 +79,6 @@ def may_be_hub_name(name: str) -> bool:
     return re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", name) is not None and not ("/" in name and Path(owner).is_dir())
 
 
-def label_names(config) -> list[str]:
-    """The names of a model's labels in the order of its logits."""
-    return [config.id2label[index] for index in range(config.num_labels)]
-
-
 def read_run(checkpoint: str) -> dict:
     """The record that a training run left beside its checkpoint; empty where there is none."""
     return read_json(Path(checkpoint) / RUN_FILE)
@@ -187,7 +182,6 @@ __all__ = [
     "check_output_dir",
     "check_same_run",
     "is_finished",
-    "label_names",
     "last_checkpoint",
     "load_checkpoint",
     "may_be_hub_name",

@@ -5,6 +5,7 @@ from datasets import ClassLabel, Dataset, DatasetDict
 
 from duosent.data.pairs import load_pairs
 from duosent.data.streaming import StreamedPairs, labels_of
+from duosent.modeling.label_scores import label_names
 from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
 from duosent.modeling.modeling_clmlf import ClmlfForImageTextClassification
 from duosent.modeling.modeling_lmf import LmfForImageTextClassification
@@ -15,7 +16,7 @@ from duosent.modeling.modeling_tombert import TombertForImageTextClassification
 from duosent.processing.collator import ImageTextCollator
 from duosent.processing.processing_image_text import ImageTextProcessor
 from duosent.training.arguments import ImageTextTrainingArguments
-from duosent.training.checkpoints import CallError, label_names
+from duosent.training.checkpoints import CallError
 from duosent.training.imbalance import balanced_sampler, class_weights
 from duosent.training.joint_labels import label_combinations
 from duosent.training.metrics import score_answers

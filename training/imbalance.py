@@ -11,9 +11,9 @@ from torch.utils.data import Sampler
 
 from duosent.data.streaming import StreamedPairs, labels_of
 from duosent.modeling.classification_losses import ClassificationLoss
+from duosent.modeling.label_scores import label_names
 from duosent.modeling.losses import IGNORED_LABEL
 from duosent.training.arguments import BALANCED, ImageTextTrainingArguments
-from duosent.training.checkpoints import label_names
 
 MULTI_LABEL = "multi_label_classification"
 

@@ -1,10 +1,11 @@
-"""Several labels in one model: each task's answer, alone or so that together they do not contradict one another."""
+"""Several labels in one model: what occurs together, and answers that do not contradict one another."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import log_softmax
+import torch
 
+from duosent.modeling.label_scores import best_labels, why_not_consistent
 from duosent.modeling.losses import IGNORED_LABEL
 from duosent.training.checkpoints import CallError
 
@@ -25,29 +26,14 @@ def check_consistent(config) -> None:
     Raises:
         CallError: for the config of a model that cannot be asked for answers that go together.
     """
-    if config.tasks is None:
-        raise CallError("consistent must go with a model of several labels, got one that gives a single one.")
-    if config.label_combinations is None:
-        raise CallError(
-            "consistent needs a model that knows what occurs together: its training had no post with all labels."
-        )
+    reason = why_not_consistent(config)
+    if reason is not None:
+        raise CallError(reason)
 
 
 def task_answers(logits: np.ndarray, config, consistent: bool = False) -> np.ndarray:
-    """Logits `(N, L)` to class indices `(N, tasks)`.
-
-    Args:
-        config: the model's, with `tasks`.
-        consistent: of the combinations of labels that occurred in training, take the most probable one under the
-            product of the tasks' probabilities (of equal ones the first); else each task's own best.
-    """
-    ends = np.cumsum(config.task_sizes())[:-1]
-    spans = [log_softmax(span.astype(np.float64), axis=-1) for span in np.split(logits, ends, axis=-1)]
-    if not consistent:
-        return np.stack([span.argmax(axis=-1) for span in spans], axis=-1)
-    combinations = np.array(config.label_combinations)  # (C, tasks)
-    joint = sum(span[:, combinations[:, task]] for task, span in enumerate(spans))  # (N, C)
-    return combinations[joint.argmax(axis=-1)]
+    """Logits `(N, L)` to class indices `(N, tasks)`, as `best_labels` with tensors."""
+    return best_labels(torch.tensor(logits), config, consistent).numpy()
 
 
 def contradicting(answers: np.ndarray, config) -> np.ndarray:

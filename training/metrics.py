@@ -11,7 +11,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from duosent.training.checkpoints import label_names
+from duosent.modeling.label_scores import label_names
 from duosent.training.joint_labels import contradicting, task_answers
 
 IGNORED = -100  # a label that is not known

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import expit, softmax
 
-from duosent.training.checkpoints import label_names
+from duosent.modeling.label_scores import label_names
 from duosent.training.joint_labels import task_answers
 from duosent.training.metrics import IGNORED, answers
 

@@ -20,6 +20,7 @@ from transformers.trainer_utils import IntervalStrategy
 from duosent.data.fingerprint import fingerprint
 from duosent.data.folds import Fold, held_out
 from duosent.data.streaming import StreamedPairs
+from duosent.modeling.label_scores import label_names
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import (
     RUN_FILE,
@@ -28,7 +29,6 @@ from duosent.training.checkpoints import (
     check_output_dir,
     check_same_run,
     is_finished,
-    label_names,
     last_checkpoint,
     load_checkpoint,
     read_json,
@@ -78,8 +78,8 @@ def train(
     """Train one model on the `train` part of a data set, keep the best, evaluate it on the `validation` part.
 
     `args.output_dir` then holds the checkpoint (weights, config, processor), `metrics.json`, `run.json` with the
-    options, and `trainer_state.json` with every logged figure; with `evaluate_test` also `metrics_test.json`. Beside
-    each of the two metrics lies `predictions_<part>.parquet`, see `predictions_table`.
+    options, `trainer_state.json` with every logged figure, and `README.md`, the model card; with `evaluate_test` also
+    `metrics_test.json`. Beside each of the two metrics lies `predictions_<part>.parquet`, see `predictions_table`.
 
     Args:
         model: "mdse", "radm", or a baseline: "text", "image", "concat", "tfn", "lmf",
@@ -129,6 +129,7 @@ def train(
         "training": _changed_arguments(args),
         "seed": args.seed,
     }
+    from_hub = _from_hub(options)
     aim = _task(task, model)
     start = _start(model, options)
     _choose_metric(args, aim)
@@ -170,7 +171,7 @@ def train(
         for part, file in RESULT_FILES.items():  # of an earlier run
             (output_dir / file).unlink(missing_ok=True)
             predictions_file(output_dir, part).unlink(missing_ok=True)
-        write_json(output_dir / RUN_FILE, options | {"command": command})
+        write_json(output_dir / RUN_FILE, options | {"from_hub": from_hub, "command": command})
     if resume is not None and args.stops_early:  # Trainer would go on by an evaluation
         args.max_steps = steps_if_stopped_early(resume, args.early_stopping_patience) or args.max_steps
     trainer.train(resume_from_checkpoint=resume)
@@ -190,8 +191,12 @@ def train(
         if trainer.is_world_process_zero():
             write_json(output_dir / RESULT_FILES[part], results[part])
     if trainer.is_world_process_zero():
-        record = options | _outcome(trainer, splits["train"]) | {"command": command}
+        record = options | {"from_hub": from_hub} | _outcome(trainer, splits["train"]) | {"command": command}
         write_json(output_dir / RUN_FILE, record | {"seconds": round(time.time() - started, 1)})
+    if args.push_to_hub:  # the push of the last model could not have its figures
+        trainer.push_to_hub("Figures and card")
+    else:
+        trainer.create_model_card()
     return results.get("validation", {})
 
 
@@ -354,6 +359,12 @@ def _evaluate_part(
         "split": part,
         "fingerprint": fingerprint(rows),
     }
+
+
+def _from_hub(options: dict) -> list[str]:
+    """The options whose value is a name on the Hub, since nothing here has it."""
+    names = ("data", "init_from", "text_encoder", "image_encoder")
+    return [name for name in names if options[name] is not None and not Path(options[name]).exists()]
 
 
 def _changed_arguments(args: ImageTextTrainingArguments) -> dict:

@@ -14,6 +14,8 @@ from transformers.trainer_pt_utils import nested_gather
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from duosent.data.streaming import StreamedBatches, StreamedPairs
+from duosent.hub_cards.card_facts import CardFacts
+from duosent.hub_cards.card_writer import KeptCardError, save_card
 from duosent.processing.modality_dropout import ModalityDropout
 from duosent.training.adapters import (
     add_adapters,
@@ -46,6 +48,10 @@ def loss_terms(outputs) -> dict[str, Tensor]:
     """The named parts of a model's loss, `classification_loss` and so on; a part that the model leaves at None is not
     there."""
     return {name: term for name, term in outputs.items() if name.endswith("_loss") and term is not None}
+
+
+def _listed(words: str | list[str] | None) -> list[str] | None:
+    return [words] if isinstance(words, str) else words
 
 
 class ImageTextTrainer(Trainer):
@@ -329,8 +335,8 @@ class ImageTextTrainer(Trainer):
         self.accelerator.wait_for_everyone()  # the state, by which a checkpoint is whole, comes after those of all
 
     def save_model(self, output_dir=None, _internal_call=False):
-        # A resumed run must find adapters and towers apart, to the last bit.
-        self._merging = not _internal_call and self.args.lora_save == "merged"
+        # A resumed run must find adapters and towers apart, to the last bit; a push names no folder.
+        self._merging = (output_dir is None or not _internal_call) and self.args.lora_save == "merged"
         super().save_model(output_dir, _internal_call)
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
@@ -362,6 +368,52 @@ class ImageTextTrainer(Trainer):
         # Trainer's own record of the arguments is a pickle, which nobody should have to open.
         (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
         (folder / ARGUMENTS_FILE).write_text(self.args.to_json_string() + "\n", encoding="utf-8")
+
+    # The card
+
+    def create_model_card(
+        self,
+        language: str | list[str] | None = None,
+        license: str | None = None,
+        tags: str | list[str] | None = None,
+        model_name: str | None = None,
+        finetuned_from: str | list[str] | None = None,
+        dataset_tags: str | list[str] | None = None,
+        dataset: str | None = None,
+    ) -> None:
+        """Write the card of `duosent card` into the output folder, which every push does first.
+
+        A card that a person wrote or changed is kept, with a warning.
+
+        Args:
+            language: codes of the languages of the posts, such as `en`.
+            license: of the weights.
+            tags: further tags.
+            model_name: what the model is called, where it has no name on the Hub.
+            finetuned_from: Hub names of what the training started from.
+            dataset_tags: Hub names of the training data.
+            dataset: what the training data are called.
+
+        Raises:
+            ValueError: if the model has not been saved there, or for a fact that cannot be.
+        """
+        if not self.is_world_process_zero():
+            return
+        folder = Path(self.args.output_dir)
+        self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
+        facts = CardFacts(
+            name=self.hub_model_id or self.args.hub_model_id or model_name,
+            license=license,
+            languages=_listed(language),
+            data_name=dataset,
+            datasets=_listed(dataset_tags),
+            base_models=_listed(finetuned_from),
+            tags=_listed(tags),
+        )
+        try:
+            save_card(folder, facts)
+        except KeptCardError as error:
+            logger.warning("%s", error)
 
 
 __all__ = ["ImageTextTrainer", "loss_terms"]

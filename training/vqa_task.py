@@ -6,11 +6,12 @@ import pyarrow as pa
 from datasets import Dataset, DatasetDict
 
 from duosent.data.questions import answerable, answered, load_questions
+from duosent.modeling.label_scores import label_names
 from duosent.modeling.modeling_radm import RadmForVisualQuestionAnswering
 from duosent.processing.processing_image_text import ImageTextProcessor
 from duosent.processing.vqa_collator import VisualQuestionCollator
 from duosent.training.arguments import ImageTextTrainingArguments
-from duosent.training.checkpoints import CallError, label_names
+from duosent.training.checkpoints import CallError
 from duosent.training.vqa_metrics import VqaMetrics
 from duosent.training.vqa_trainer import VisualQuestionTrainer
 

@@ -2,8 +2,6 @@
 
 import json
 import subprocess
-import sys
-import venv
 from collections import Counter
 from pathlib import Path
 
@@ -13,10 +11,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny import build, make_batch
 from torch.testing import assert_close
+from transformers import pipeline
 
 from duosent import (
     BaselineForImageTextClassification,
     ClmlfForImageTextClassification,
+    ImageTextClassificationPipeline,
     ImageTextProcessor,
     LmfForImageTextClassification,
     MdseConfig,
@@ -84,22 +84,14 @@ for place in (folder / "mdse", folder / "processor"):
     processor.save_pretrained(folder / "again" / "processor")
 processor = transformers.AutoProcessor.from_pretrained(folder / "again" / "processor", trust_remote_code=True)
 answers["processor again"] = processor(text="a good day")["input_ids"]
+said = []
+for place in (folder / "mdse", folder / "again" / "pipeline", folder / "once_more" / "pipeline"):
+    classify = transformers.pipeline("image-text-classification", model=str(place), trust_remote_code=True)
+    said.append(classify({"text": "a good day", "image": str(folder / "sun.png")}, top_k=None))
+    classify.save_pretrained(str(folder / ("once_more" if said[1:] else "again") / "pipeline"))
+(folder / "said.json").write_text(json.dumps(said))
 save_file(answers, folder / "answers.safetensors")
 """
-
-
-@pytest.fixture(scope="module")
-def python_without_package(tmp_path_factory) -> Path:
-    """A virtual environment of its own that has all that is installed here, but for the package."""
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, symlinks=True)
-    packages = next(folder.glob("lib/python*/site-packages"))
-    # Folders named in such a file are searched; an editable install is such a file itself, and is not read there.
-    (packages / "others.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-    python = folder / "bin" / "python"
-    if subprocess.run([python, "-c", "import duosent"], capture_output=True, cwd=folder).returncode == 0:
-        pytest.skip("duosent is installed as a copy, which no environment over these packages can leave out.")
-    return python
 
 
 def save_with_adapters(folder: Path, *encoders: str) -> MdseForImageTextClassification:
@@ -153,6 +145,13 @@ def test_every_checkpoint_answers_the_same_without_the_package(
     for place in ("mdse", "processor"):
         assert all(torch.equal(answers[f"{place} {key}"], value) for key, value in seen.items())
     assert torch.equal(answers["processor again"], seen["input_ids"])
+    classify = pipeline("image-text-classification", model=str(tmp_path / "mdse"))  # asks for no trust
+    assert type(classify) is ImageTextClassificationPipeline
+    expected = classify({"text": "a good day", "image": str(tmp_path / "sun.png")}, top_k=None)
+    for said in json.loads((tmp_path / "said.json").read_text()):
+        assert [answer["label"] for answer in said] == [answer["label"] for answer in expected]
+        for answer, known in zip(said, expected, strict=True):
+            assert answer["score"] == pytest.approx(known["score"], abs=1e-5)
 
 
 def test_names_of_modules_are_one_of_a_kind():

@@ -1,13 +1,12 @@
 """A data set's name on the Hub, streamed and not, from a Hub on this machine."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
-import pytest
 import trees
+
+from duosent.data.prepare import prepare
 
 SCRIPT = """
 import json, sys
@@ -24,23 +23,12 @@ print(json.dumps(out))
 """
 
 
-@pytest.fixture
-def hub(tmp_path):
-    """Environment of a process that finds the Hub here."""
-    from duosent.data.prepare import prepare
-
-    prepare("twitter-2015", trees.write_twitter(tmp_path / "raw"), tmp_path / "posts")
-    (tmp_path / "posts" / "rejected.parquet").unlink()
-    (tmp_path / "posts" / "dataset.json").unlink()
-    server = Path(__file__).with_name("loopback_hub.py")
-    command = [sys.executable, str(server), str(tmp_path / "posts")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        endpoint = f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        yield {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
-        process.kill()
-
-
-def test_a_name_on_the_hub(hub):
+def test_a_name_on_the_hub(start_hub, tmp_path):
+    posts = tmp_path / "hub" / "datasets" / "anna" / "posts"
+    prepare("twitter-2015", trees.write_twitter(tmp_path / "raw"), posts)
+    (posts / "rejected.parquet").unlink()
+    (posts / "dataset.json").unlink()
+    hub = start_hub(tmp_path / "hub")
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=hub, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     whole, streamed, message = json.loads(done.stdout)

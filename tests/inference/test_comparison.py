@@ -392,6 +392,13 @@ def test_runs_with_and_without_a_feature_cache_are_of_one_kind(tmp_path):
     assert kinds[0] == kinds[1] != kinds[2]
 
 
+def test_where_names_came_from_tells_no_runs_apart(tmp_path):
+    options = [{}, {"from_hub": ["data"]}, {"model": "text"}]  # the first is of an earlier version
+    folders = [write_run(tmp_path / str(n), TRUTH, **option) for n, option in enumerate(options)]
+    kinds = [find_runs(folder)[0].kind for folder in folders]
+    assert kinds[0] == kinds[1] != kinds[2]
+
+
 def test_runs_of_two_attention_implementations_are_of_one_kind(tmp_path):
     options = [{}, {"attn_implementation": "eager"}, {"hidden_size": 8}]
     folders = [write_run(tmp_path / str(n), TRUTH, config=config) for n, config in enumerate(options)]

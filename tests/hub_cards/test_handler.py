@@ -167,7 +167,8 @@ REQUESTS = ANYTHING | st.fixed_dictionaries(
 
 def is_answer(value) -> bool:
     return isinstance(value, list) and all(
-        answer.keys() == {"label", "score"} and answer["label"] in LABELS for answer in value
+        isinstance(answer, dict) and answer.keys() == {"label", "score"} and answer["label"] in LABELS
+        for answer in value
     )
 
 

@@ -2,9 +2,9 @@
 
 import logging
 import resource
+from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,20 +104,23 @@ def test_an_entry_that_is_being_written_is_found_when_it_is_there(tmp_path):
         assert list(store.find(KEYS)) == KEYS[: cut // 48]
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
-    """No file may grow beyond 100 bytes."""
+    """No file may grow beyond 100 bytes, that of the tests' own report too: only for a moment."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_disk_costs_one_warning(tmp_path, caplog, small_files):
+def test_a_full_disk_costs_one_warning(tmp_path, caplog):
     store = FeatureStore(tmp_path)
-    store.add({KEYS[0]: torch.ones(20)})
-    for key in KEYS[1:]:
-        store.add({key: torch.ones(20)})
+    with small_files():
+        store.add({KEYS[0]: torch.ones(20)})
+        for key in KEYS[1:]:
+            store.add({key: torch.ones(20)})
     assert list(store.find(KEYS)) == list(FeatureStore(tmp_path).find(KEYS)) == KEYS[:1]
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert caplog.messages == [

@@ -1,13 +1,21 @@
 """The examples run as they stand, on tiny encoders and drawn posts."""
 
+import json
 import runpy
+import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 from PIL import Image
+from tiny import build
 
+from duosent import MdseForImageTextClassification
 from duosent.data.demo_posts import make_demo_posts
+from duosent.hub_cards.publishing import HANDLER
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 TRAINING = {
@@ -38,6 +46,8 @@ def test_every_example_is_tried_here():
         "04_plain_transformers.py",
         "05_pretrain_radm_on_vqa.py",
         "06_pipeline.py",
+        "07_train_and_push.py",
+        "08_call_an_endpoint.py",
     }
 
 
@@ -59,6 +69,53 @@ def test_fine_tune_then_ask(training, posts, text_encoder_dir, image_encoder_dir
     lines = capsys.readouterr().out.splitlines()
     names = ["best", "all", *["0.2 and more"] * 3, "row 0", "row 1", "row 2", "row 3", "refused"]
     assert [line.split(":")[0] for line in lines] == names and "must lead to a public address" in lines[-1]
+
+
+def test_train_and_push(posts, text_encoder_dir, image_encoder_dir, start_hub, tmp_path):
+    words = ["--data", str(posts), "--text-encoder", text_encoder_dir, "--image-encoder", image_encoder_dir]
+    words += ["--repo", "anna/moods", "--license", "mit", "--output-dir", str(tmp_path / "run")]
+    words += ["--hidden-size", "16", "--epochs", "1"]
+    command = [sys.executable, str(EXAMPLES / "07_train_and_push.py"), *words]
+    done = subprocess.run(
+        command, env=start_hub(tmp_path / "hub"), capture_output=True, text=True, cwd=EXAMPLES.parent
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    there = tmp_path / "hub" / "models" / "anna" / "moods"
+    names = {file.name for file in there.iterdir() if file.is_file()}
+    assert names >= {"model.safetensors", "processor_config.json", "README.md", "modeling_mdse.py"}
+    assert not [name for name in names if not name.endswith((".json", ".safetensors", ".md", ".py", ".gitattributes"))]
+    card = ModelCard.load(there / "README.md").data
+    assert card.license == "mit" and card.eval_results[0].metric_type == "accuracy"
+
+
+class OverHttp(BaseHTTPRequestHandler):
+    """An endpoint as a server runs it: the body of a request to the handler, its answer back."""
+
+    def do_POST(self):
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        content = json.dumps(self.server.handle_post(request)).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args):
+        pass
+
+
+def test_call_an_endpoint(processor, tmp_path, capsys):
+    build(MdseForImageTextClassification).save_pretrained(tmp_path / "checkpoint")
+    processor.save_pretrained(tmp_path / "checkpoint")
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "photo.jpg")
+    with ThreadingHTTPServer(("127.0.0.1", 0), OverHttp) as server:
+        server.handle_post = runpy.run_path(str(HANDLER))["EndpointHandler"](str(tmp_path / "checkpoint"))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        run_example("08_call_an_endpoint.py", url, "--text", "so happy", "--image", tmp_path / "photo.jpg")
+        server.shutdown()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["both", "words alone", "picture alone", "refused"]
+    assert lines[-1].endswith("must be base64 or an address on the web, got 'photo.jpg'.")
 
 
 def test_pretrain_then_fine_tune(posts, vqa_data, text_encoder_dir, image_encoder_dir, tmp_path, capsys):

@@ -31,10 +31,8 @@ def main(options: argparse.Namespace) -> None:
         label2id={name: index for index, name in enumerate(names)},
     )
 
-    # 2. The repository's name; "end" pushes what push_to_hub is called for, and nothing on the way.
-    args = ImageTextTrainingArguments(
-        options.output_dir, num_train_epochs=options.epochs, hub_model_id=options.repo, hub_strategy="end"
-    )
+    # 2. The repository's name. Nothing is pushed on the way.
+    args = ImageTextTrainingArguments(options.output_dir, num_train_epochs=options.epochs, hub_model_id=options.repo)
     trainer = ImageTextTrainer(model, args, ImageTextCollator(processor), splits["train"], splits["validation"])
     trainer.train()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 from transformers import TrainingArguments
-from transformers.trainer_utils import IntervalStrategy
+from transformers.trainer_utils import HubStrategy, IntervalStrategy
 
 from duosent.processing.wordnet_files import find_wordnet
 from duosent.training.adapters import check_peft
@@ -57,6 +57,7 @@ class ImageTextTrainingArguments(TrainingArguments):
     )
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Posts a step on each device."})
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Posts a batch on each device."})
+    hub_strategy: str = field(default="end", metadata={"help": "When to push: end, once the model is trained."})
     num_train_epochs: float = field(default=10.0, metadata={"help": "Passes over the training part, at most."})
     early_stopping_patience: int | None = field(
         default=3, metadata={"help": "Evaluations without a better metric_for_best_model before the end; None never."}
@@ -211,6 +212,11 @@ class ImageTextTrainingArguments(TrainingArguments):
             find_wordnet(self.wordnet_dir)  # what is missing is said here, before anything is loaded
         if not 0 <= self.modality_dropout <= 1:
             raise ValueError(f"modality_dropout must lie in [0, 1], got {self.modality_dropout}.")
+        if self.push_to_hub and HubStrategy(self.hub_strategy) is not HubStrategy.END:
+            raise ValueError(
+                "hub_strategy must be end, for the others send a pickle of the arguments with each checkpoint, "
+                f"got {HubStrategy(self.hub_strategy).value}."
+            )
         self._check_imbalance()
         self._check_lora()
         if not torch.accelerator.is_available():

@@ -178,12 +178,18 @@ def pushed(monkeypatch) -> list[dict]:
     return pushes
 
 
+def test_no_checkpoint_is_pushed_on_the_way(tmp_path):
+    """Trainer sends a pickle with it."""
+    with pytest.raises(ValueError, match="^hub_strategy must be end, for the others send a pickle .*, got checkpoint"):
+        ImageTextTrainingArguments(str(tmp_path), push_to_hub=True, hub_strategy="checkpoint")
+
+
 @pytest.mark.parametrize("lora", [{}, {"lora_rank": 2}])
 def test_every_push_has_the_card_and_the_last_one_the_figures(
     pushed, posts, text_encoder_dir, image_encoder_dir, tmp_path, lora
 ):
     folder = tmp_path / "out"
-    options = {"push_to_hub": True, "hub_model_id": "me/moods", "hub_strategy": "end"}
+    options = {"push_to_hub": True, "hub_model_id": "me/moods"}
     trained(folder, posts, text_encoder_dir, image_encoder_dir, **options, **lora)
     assert pushed and all(is_ours(files[CARD_FILE]) for files in pushed)
     last = ModelCard(pushed[-1][CARD_FILE])

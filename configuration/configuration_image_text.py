@@ -1,5 +1,6 @@
 """What every duosent model has in common: two towers, a fusion width and a classifier."""
 
+import copy
 import difflib
 from dataclasses import fields
 from pathlib import Path
@@ -148,7 +149,7 @@ class ImageTextConfig(PreTrainedConfig):
         """As in transformers; with the code by which the model loads where this package is not installed."""
         own = f"{type(self).__module__.rpartition('.')[2]}.{type(self).__name__}"
         self.auto_map = {"AutoConfig": own, **self.auto_classes, "AutoProcessor": PROCESSOR}
-        self.custom_pipelines = PIPELINES
+        self.custom_pipelines = copy.deepcopy(PIPELINES)  # transformers.pipeline puts classes into it
         super().save_pretrained(save_directory, **kwargs)
         if self._auto_class is None:  # or the class is of such code itself, which transformers has copied
             write_code(save_directory, [*self.auto_map.values(), PIPELINE])

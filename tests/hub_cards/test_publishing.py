@@ -23,7 +23,7 @@ from duosent.training.checkpoints import load_checkpoint
 from duosent.training.run import train
 
 ASK = """
-import sys
+import json, sys
 import torch, transformers
 from safetensors.torch import save_file
 
@@ -32,6 +32,8 @@ model = transformers.AutoModelForSequenceClassification.from_pretrained(repo, tr
 processor = transformers.AutoProcessor.from_pretrained(repo, trust_remote_code=True)
 with torch.no_grad():
     save_file({"logits": model(**processor(text="good sun", images=f"{folder}/sun.png")).logits}, f"{folder}/answer")
+classify = transformers.pipeline("image-text-classification", model=repo, trust_remote_code=True)
+print(json.dumps(classify({"text": "good sun", "image": f"{folder}/sun.png"}, top_k=None)))
 """
 FILES = {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
 FILES |= {"README.md", "handler.py", "metrics.json", "configuration_mdse.py", "modeling_mdse.py"}
@@ -91,6 +93,9 @@ def test_the_way_to_the_hub_and_back(run, posts, start_hub, python_without_packa
     with torch.no_grad():
         expected = model(**own(text="good sun", images=str(tmp_path / "sun.png"))).logits
     assert_close(load_file(tmp_path / "answer")["logits"], expected, rtol=0, atol=1e-6)
+    said = {answer["label"]: answer["score"] for answer in json.loads(done.stdout.splitlines()[-1])}
+    scores = expected.softmax(-1)[0].tolist()
+    assert said == pytest.approx({model.config.id2label[i]: score for i, score in enumerate(scores)}, abs=1e-6)
 
 
 def test_a_dry_run_sends_nothing_and_says_what_would_go(run, capsys):

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -153,9 +153,7 @@ class _Known(dict):
 
 
 def _with_facts(run: RunFiles, facts: CardFacts | None) -> RunFiles:
-    if facts is None:
-        return run
-    return RunFiles(**{**vars(run), "facts": facts.over(run.facts)})
+    return run if facts is None else replace(run, facts=facts.over(run.facts))
 
 
 def _digest(text: str) -> str:

@@ -9,23 +9,17 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tiny import build, make_batch
+from tiny import CLASSIFIERS, build, make_batch
 from torch.testing import assert_close
 from transformers import pipeline
 
 from duosent import (
-    BaselineForImageTextClassification,
-    ClmlfForImageTextClassification,
     ImageTextClassificationPipeline,
     ImageTextProcessor,
-    LmfForImageTextClassification,
     MdseConfig,
     MdseForImageTextClassification,
     MdseModel,
-    RadmForImageTextClassification,
     RadmForVisualQuestionAnswering,
-    TfnForImageTextClassification,
-    TombertForImageTextClassification,
 )
 from duosent.configuration.remote_code import FOLDERS
 from duosent.training.adapters import add_adapters, save_adapters
@@ -34,20 +28,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CNN = {"model_type": "resnet", "hidden_sizes": [8, 16], "depths": [1, 1], "embedding_size": 8, "layer_type": "basic"}
 TIMM = {"model_type": "timm_wrapper", "architecture": "test_resnet", "do_pooling": False}
 MODELS = {
-    "mdse": (MdseForImageTextClassification, {}),
+    **CLASSIFIERS,
     "mdse_cnn": (MdseForImageTextClassification, {"vision_config": CNN}),
     "mdse_timm": (MdseForImageTextClassification, {"vision_config": TIMM}),
     "mdse_tasks": (MdseForImageTextClassification, {"tasks": {"mood": ["good"], "wish": ["love", "none"]}}),
     "mdse_adapters": (MdseForImageTextClassification, {}),
     "mdse_base": (MdseModel, {}),
-    "radm": (RadmForImageTextClassification, {}),
     "radm_answers": (RadmForVisualQuestionAnswering, {}),
-    "words_only": (BaselineForImageTextClassification, {"vision_config": None}),
-    "picture_only": (BaselineForImageTextClassification, {"text_config": None}),
-    "tfn": (TfnForImageTextClassification, {}),
-    "lmf": (LmfForImageTextClassification, {}),
-    "clmlf": (ClmlfForImageTextClassification, {}),
-    "tombert": (TombertForImageTextClassification, {}),
 }
 ASK = """
 import json, sys

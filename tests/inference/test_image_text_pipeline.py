@@ -14,38 +14,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tiny import TEXT, build
+from tiny import CLASSIFIERS, TEXT, build
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
 from duosent import (
-    BaselineForImageTextClassification,
-    ClmlfForImageTextClassification,
     ImageTextClassificationPipeline,
     ImageTextProcessor,
-    LmfForImageTextClassification,
-    MdseForImageTextClassification,
-    RadmForImageTextClassification,
     RadmForVisualQuestionAnswering,
-    TfnForImageTextClassification,
-    TombertForImageTextClassification,
 )
 from duosent.inference.scoring import predict
 
 TASK = "image-text-classification"
 LABELS = {0: "negative", 1: "neutral", 2: "positive"}
 TASKS = {"mood": ["sad", "glad"], "desire": ["none", "family", "love"]}
-MODELS = {
-    "mdse": (MdseForImageTextClassification, {}),
-    "radm": (RadmForImageTextClassification, {}),
-    "text": (BaselineForImageTextClassification, {"vision_config": None}),
-    "image": (BaselineForImageTextClassification, {"text_config": None}),
-    "concat": (BaselineForImageTextClassification, {}),
-    "tfn": (TfnForImageTextClassification, {}),
-    "lmf": (LmfForImageTextClassification, {}),
-    "clmlf": (ClmlfForImageTextClassification, {}),
-    "tombert": (TombertForImageTextClassification, {}),
-}
 
 
 def picture(seed: int) -> Image.Image:
@@ -59,7 +41,7 @@ def encoded(image: Image.Image) -> bytes:
 
 
 def model_of(name: str, tokenizer, dtype=torch.float32, **config):
-    model_class, fields = MODELS[name]
+    model_class, fields = CLASSIFIERS[name]
     towers = {"text_config": {**TEXT, "vocab_size": len(tokenizer), "max_position_embeddings": 64}}
     return build(model_class, dtype=dtype, **{**towers, "id2label": LABELS, **fields, **config})
 
@@ -209,7 +191,10 @@ def test_a_batch_answers_as_one_by_one(pipelines, posts, batch_size, data):
 
 @pytest.mark.parametrize(
     ("name", "dtype"),
-    [*((name, torch.bfloat16) for name in MODELS), *((name, torch.float32) for name in ("mdse", "text", "image"))],
+    [
+        *((name, torch.bfloat16) for name in CLASSIFIERS),
+        *((name, torch.float32) for name in ("mdse", "text", "image")),
+    ],
 )
 def test_every_kind_of_checkpoint_is_loaded_and_asked(name, dtype, tokenizer, processor, tmp_path):
     model_of(name, tokenizer, dtype).save_pretrained(tmp_path)

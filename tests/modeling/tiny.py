@@ -2,6 +2,16 @@
 
 import torch
 
+from duosent import (
+    BaselineForImageTextClassification,
+    ClmlfForImageTextClassification,
+    LmfForImageTextClassification,
+    MdseForImageTextClassification,
+    RadmForImageTextClassification,
+    TfnForImageTextClassification,
+    TombertForImageTextClassification,
+)
+
 TEXT = {
     "model_type": "bert",
     "vocab_size": 50,
@@ -19,6 +29,18 @@ IMAGE = {
     "intermediate_size": 32,
     "image_size": 32,
     "patch_size": 8,
+}
+# Every classifier, by the name that `duosent train --model` has for it, with the fields that make it one.
+CLASSIFIERS = {
+    "mdse": (MdseForImageTextClassification, {}),
+    "radm": (RadmForImageTextClassification, {}),
+    "text": (BaselineForImageTextClassification, {"vision_config": None}),
+    "image": (BaselineForImageTextClassification, {"text_config": None}),
+    "concat": (BaselineForImageTextClassification, {}),
+    "tfn": (TfnForImageTextClassification, {}),
+    "lmf": (LmfForImageTextClassification, {}),
+    "clmlf": (ClmlfForImageTextClassification, {}),
+    "tombert": (TombertForImageTextClassification, {}),
 }
 FUSION = {"hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 24, "num_labels": 3}
 

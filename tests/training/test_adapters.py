@@ -4,31 +4,15 @@ import sys
 
 import pytest
 import torch
-from tiny import build, make_batch
+from tiny import CLASSIFIERS, build, make_batch
 from transformers import ResNetConfig
 
-from duosent import MdseForImageTextClassification, RadmForImageTextClassification
-from duosent.modeling.modeling_baselines import BaselineForImageTextClassification
-from duosent.modeling.modeling_clmlf import ClmlfForImageTextClassification
-from duosent.modeling.modeling_lmf import LmfForImageTextClassification
-from duosent.modeling.modeling_tfn import TfnForImageTextClassification
-from duosent.modeling.modeling_tombert import TombertForImageTextClassification
+from duosent import MdseForImageTextClassification
 from duosent.training.adapters import adapted_layers, add_adapters, merged_state
 from duosent.training.arguments import ImageTextTrainingArguments
 
 QUERY = "mdse.text_model.encoder.layer.0.attention.self.query"
 RESNET = ResNetConfig(embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic")
-MODELS = {
-    "mdse": (MdseForImageTextClassification, {}),
-    "radm": (RadmForImageTextClassification, {}),
-    "text": (BaselineForImageTextClassification, {"vision_config": None}),
-    "image": (BaselineForImageTextClassification, {"text_config": None}),
-    "concat": (BaselineForImageTextClassification, {}),
-    "tfn": (TfnForImageTextClassification, {}),
-    "lmf": (LmfForImageTextClassification, {}),
-    "clmlf": (ClmlfForImageTextClassification, {}),
-    "tombert": (TombertForImageTextClassification, {}),
-}
 
 
 def stir(model) -> None:
@@ -58,9 +42,9 @@ def test_a_layer_adds_alpha_over_rank_times_b_a():
     torch.testing.assert_close(merged_state(model)[f"{QUERY}.weight"], weight + 3 * b @ a)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_the_merged_model_answers_as_the_one_with_adapters(name):
-    model_class, config = MODELS[name]
+    model_class, config = CLASSIFIERS[name]
     model, batch = build(model_class, **config), make_batch()
     batch["token_type_ids"] = (torch.arange(7) > 3).long().expand(4, 7)
     with torch.no_grad():

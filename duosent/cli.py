@@ -24,6 +24,7 @@ from duosent.comparison_tables import comparison_table, search_table, summary_ta
 from duosent.data_tables import audit_table, prepared_table
 from duosent.parsing import CommandParser, hyphened
 from duosent.publish_command import declare_publish_flags, run_publish
+from duosent.serve_command import declare_serve_flags, run_serve
 from duosent.tables import demo_table, figures_table, scores_table, targets_table
 
 PUBLISHED = ("mvsa-single", "mvsa-multiple", "twitter-2015", "twitter-2017", "msed", "vqa-v2")
@@ -32,7 +33,6 @@ CONSISTENT = "of a model with several labels: only answers that occurred togethe
 
 # What the other commands will do, and the version that they come with.
 LATER = {
-    "serve": ("answer posts over HTTP", "0.4"),
     "export": ("turn a checkpoint into ONNX", "0.5"),
     "explain": ("show which words and which part of a picture an answer rests on", "0.6"),
 }
@@ -532,6 +532,17 @@ def publish(options, free, parser) -> None:
     _show(options, *run_publish(options, parser))
 
 
+def declare_serve(parser: CommandParser) -> None:
+    declare_serve_flags(parser)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and what the libraries say")
+
+
+def serve(options, free, parser) -> None:
+    """Show the demo page of a checkpoint: picture and words in, scores out, and what they rest on."""
+    _register()
+    run_serve(options, parser)
+
+
 COMMANDS = {
     "demo": (declare_demo, demo),
     "prepare": (declare_prepare, prepare),
@@ -542,6 +553,7 @@ COMMANDS = {
     "compare": (declare_compare, compare),
     "card": (declare_card, card),
     "publish": (declare_publish, publish),
+    "serve": (declare_serve, serve),
 }
 
 

@@ -125,12 +125,25 @@ class ImageTextClassificationPipeline(Pipeline):
             inputs = Numbered(inputs) if isinstance(inputs, Sized) else enumerate(inputs)
         return super().get_iterator(inputs, *args, **kwargs)
 
+    def read(self, post, **sources) -> dict:
+        """A post's text, picture and target, as the model gets them: the picture is PIL, in RGB and upright.
+
+        Args:
+            post: what `__call__` takes as one.
+            sources: what a picture may be, see the class.
+
+        Raises:
+            ValueError: in one sentence, for what is no post or no picture.
+        """
+        row = read_post(post)
+        row["image"] = PictureSources(**{**self._preprocess_params, **sources}).open(row["image"])
+        return row
+
     def preprocess(self, inputs, **sources) -> dict[str, Tensor]:
         """A post, or its number and the post, to a batch of one with both sides."""
         index, post = inputs if isinstance(inputs, tuple) else (None, inputs)
         try:
-            row = read_post(post)
-            row["image"] = PictureSources(**sources).open(row["image"])
+            row = self.read(post, **sources)
             batch = ImageTextCollator(self.processor, pad_to_multiple_of=None)([row])
             if not readable_posts(self.model, batch).all():
                 raise ValueError("The post must have a text or a picture that the model reads, got neither.")

@@ -31,6 +31,11 @@ at my our what why how
 """.split()  # noqa: SIM905  (a list of them would be a page)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--page-checkpoint", metavar="DIR", help="what the demo page shows: out/demo/runs/mdse")
+    parser.addoption("--screenshots", metavar="DIR", help="folder for screenshots of the demo page")
+
+
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
     vocabulary = {token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])}

@@ -1,10 +1,12 @@
-"""What an answer rests on: how far a label's score falls when a part of the post is hidden.
+"""What an answer rests on: how far a label's log-odds fall when a part of the post is hidden.
 
 The measure of Zeiler and Fergus (Visualizing and Understanding Convolutional Networks, 2014): of pictures by cells, of
-words by leaving them out. It asks nothing of a model but answers, so that it holds for each of them alike.
+words by leaving them out. It asks nothing of a model but answers, so that it holds for each of them alike. Log-odds,
+`log(score / (1 - score))`, because a score of nearly 1 hardly moves, whatever is hidden.
 """
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,59 +23,79 @@ BATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class Occlusion:
-    """What is lost of each label's score; a negative value says that the hidden part spoke against the label.
+    """What is lost of each label's log-odds; a negative value says that the hidden part spoke against the label.
 
     Args:
-        scores: label -> score of the whole post.
+        odds: label -> log-odds of the whole post.
         spans: the text in pieces that join to it again.
         cells: label -> `(GRID, GRID)`, of each cell of the picture; empty without a picture.
         words: label -> `(len(spans),)`, of each piece of the text; empty where nothing would be left of the post.
-        alone: side -> label -> score of that side alone, of a post that has both.
+        alone: side -> label -> log-odds of that side alone, of a post that has both.
     """
 
-    scores: dict[str, float]
+    odds: dict[str, float]
     spans: list[str]
     cells: dict[str, np.ndarray] = field(default_factory=dict)
     words: dict[str, np.ndarray] = field(default_factory=dict)
     alone: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-def occlude(classify, post: dict, scores: dict[str, float], progress: Callable = lambda share: None) -> Occlusion:
+def occlude(classify, post: dict, progress: Callable[[float], None] = lambda share: None) -> Occlusion:
     """
     Args:
         classify: the pipeline.
         post: with text, picture (PIL, RGB) and target, as the pipeline's `read` gives it.
-        scores: the post's own, as `scores_of` gives them.
         progress: called with the share of the work that is done.
     """
-    text, picture = post["text"] or "", post["image"]
-    spans = split_words(text)
-    variants = []
-    if picture is not None:
-        variants += [post | {"image": hidden} for hidden in without_each_cell(picture)]
-    shorter = [post | {"text": rest} for rest in without_each(spans)] if picture is not None or len(spans) > 1 else []
-    variants += shorter
-    both = picture is not None and bool(spans)
-    if both:
-        variants += [post | {"image": None}, post | {"text": None}]
-    answers = []
-    for start in range(0, len(variants), BATCH_SIZE):
-        batch = classify(variants[start : start + BATCH_SIZE], top_k=None, batch_size=BATCH_SIZE)
-        answers += [scores_of(answer) for answer in batch]
-        progress(len(answers) / len(variants))
+    picture, spans = post["image"], split_words(post["text"] or "")
+    cells = [] if picture is None else [post | {"image": hidden} for hidden in without_each_cell(picture)]
+    words = [post | {"text": rest} for rest in without_each(spans)] if picture is not None or len(spans) > 1 else []
+    sides = (
+        {"words": post | {"image": None}, "picture": post | {"text": None}} if picture is not None and spans else {}
+    )
 
-    def lost(first: int, count: int) -> dict[str, np.ndarray]:
-        chosen = answers[first : first + count]
-        return {label: score - np.array([answer[label] for answer in chosen]) for label, score in scores.items()}
+    posts, answers = [post, *cells, *words, *sides.values()], []
+    for start in range(0, len(posts), BATCH_SIZE):
+        batch = posts[start : start + BATCH_SIZE]
+        logits = classify(batch, top_k=None, function_to_apply="none", batch_size=BATCH_SIZE)
+        answers += [log_odds(answer, classify.model.config.problem_type) for answer in logits]
+        progress(len(answers) / len(posts))
+    rest = iter(answers)
+    whole = next(rest)
 
-    count = GRID * GRID if picture is not None else 0
-    cells = {label: values.reshape(GRID, GRID) for label, values in lost(0, count).items()} if count else {}
-    words = lost(count, len(shorter)) if shorter else {}
-    alone = {"words": answers[-2], "picture": answers[-1]} if both else {}
-    return Occlusion(scores, spans, cells, words, alone)
+    def lost(count: int, *shape: int) -> dict[str, np.ndarray]:
+        hidden = list(itertools.islice(rest, count))
+        return {
+            label: np.reshape([odds - answer[label] for answer in hidden], shape)
+            for label, odds in whole.items()
+            if hidden
+        }
+
+    lost_by_cells, lost_by_words = lost(len(cells), GRID, GRID), lost(len(words), len(spans))
+    return Occlusion(whole, spans, lost_by_cells, lost_by_words, alone=dict(zip(sides, rest, strict=True)))
 
 
-def scores_of(answer: list[dict] | dict[str, list[dict]]) -> dict[str, float]:
+def log_odds(logits: list[dict] | dict[str, list[dict]], problem_type: str | None) -> dict[str, float]:
+    """Of the pipeline's answer with `function_to_apply="none"`; labels as `by_label` names them."""
+    if problem_type == "multi_label_classification":
+        return by_label(logits)
+    if isinstance(logits, list):
+        return by_label(against_the_others(logits))
+    return by_label({task: against_the_others(entries) for task, entries in logits.items()})
+
+
+def against_the_others(logits: list[dict]) -> list[dict]:
+    """The log-odds behind a softmax: each logit less the logarithm of the others' summed exponentials."""
+    values = np.array([entry["score"] for entry in logits])
+    others = [np.logaddexp.reduce(np.delete(values, number)) for number in range(len(values))]
+    return [entry | {"score": odds} for entry, odds in zip(logits, (values - others).tolist(), strict=True)]
+
+
+def score_of(odds: float) -> float:
+    return 1 / (1 + math.exp(-odds))
+
+
+def by_label(answer: list[dict] | dict[str, list[dict]]) -> dict[str, float]:
     """The pipeline's answer as label -> score, best first; of several tasks `task: label`, task by task."""
     if isinstance(answer, list):
         return {entry["label"]: entry["score"] for entry in answer}

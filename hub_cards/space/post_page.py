@@ -9,15 +9,16 @@ from pathlib import Path
 
 import gradio as gr
 from example_posts import example_posts
-from heat import colour_picture, colour_words, strongest
-from occlusion import Occlusion, occlude, scores_of
+from heat import colour_picture, colour_words
+from occlusion import Occlusion, by_label, occlude, score_of
 
 # Seconds after which what a visitor sent is deleted.
 KEPT = 3600
 MOST_CHARACTERS = 20_000
 LEGEND = (
     "Each cell of the picture and each word is hidden in turn. **Blue**: without it the score falls, which rests on "
-    "it. **Orange**: without it the score rises, it speaks against this answer."
+    "it. **Orange**: without it the score rises, it speaks against this label. (By log-odds; the "
+    "strongest colour is that of the strongest cell, and of the strongest word.)"
 )
 # Gradio puts a visitor's own in its place.
 PROGRESS = gr.Progress()
@@ -108,13 +109,12 @@ def answers(classify, words: str, picture: str | None, target: str, progress: Ca
     content, name = (None, "") if picture is None else (as_data_uri(Path(picture)), Path(picture).name)
     post = read(classify, {"text": words, "image": content, "target": target}, name)
     answer = classify(post, top_k=None)
-    bars = [scores_of(entries) for entries in ([answer] if isinstance(answer, list) else answer.values())]
-    scores = scores_of(answer)
-    first = next(iter(scores))
-    chosen = gr.Dropdown(list(scores), value=first)
+    bars = [by_label(entries) for entries in ([answer] if isinstance(answer, list) else answer.values())]
+    labels = list(by_label(answer))
+    chosen = gr.Dropdown(labels, value=labels[0])
     yield *bars, chosen, None, "", None, ""
-    found = post["image"], occlude(classify, post, scores, lambda share: progress(share, desc="What it rests on"))
-    yield *bars, chosen, found, *explanation(found, first)
+    found = post["image"], occlude(classify, post, lambda share: progress(share, desc="What it rests on"))
+    yield *bars, chosen, found, *explanation(found, labels[0])
 
 
 def as_data_uri(file: Path) -> str:
@@ -157,17 +157,25 @@ def explanation(found: tuple | None, label: str | None) -> tuple:
         return "", None, ""
     picture, found = found
     cells, words = found.cells.get(label), found.words.get(label)
-    scale = strongest(cells, words)
-    coloured = None if cells is None else colour_picture(picture, cells, scale)
-    return summary(found, label, scale), coloured, colour_words(found.spans, words, scale)
+    coloured = None if cells is None else colour_picture(picture, cells)
+    without = [] if words is None else [score_of(found.odds[label] - lost) for lost in words.tolist()]
+    return summary(found, label), coloured, colour_words(found.spans, words, without)
 
 
-def summary(found: Occlusion, label: str, scale: float) -> str:
-    """Markdown: the label's score, those of each side alone, and what the strongest colour stands for."""
-    parts = [f"{100 * found.scores[label]:.1f} %"]
-    parts += [f"the {side} alone {100 * scores[label]:.1f} %" for side, scores in found.alone.items()]
-    colours = f"The strongest colour is {100 * scale:.1f} points." if scale else "No part by itself changes it."
-    return f"{as_it_is(label)}: {', '.join(parts)}. {colours}"
+def summary(found: Occlusion, label: str) -> str:
+    """Markdown: the label's score, those of each side alone, and what hiding a part makes of it."""
+    odds = found.odds[label]
+    parts = [percent(odds)]
+    parts += [f"the {side} alone {percent(alone[label])}" for side, alone in found.alone.items()]
+    for part, lost in (("cell", found.cells), ("word", found.words)):
+        if label in lost:
+            least, most = percent(odds - lost[label].max()), percent(odds - lost[label].min())
+            parts.append(f"without one {part} {least} to {most}")
+    return f"{as_it_is(label)}: {', '.join(parts)}."
+
+
+def percent(odds: float) -> str:
+    return f"{100 * score_of(odds):.1f} %"
 
 
 def as_it_is(label: str) -> str:

@@ -1,30 +1,34 @@
 """What is hidden, and what is said of it, against hand-worked posts."""
 
+import math
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from heat import BLUE, ORANGE, STRONGEST, colour_picture, colour_words, strongest
+from heat import BLUE, ORANGE, STRONGEST, colour_picture, colour_words, shares
 from hypothesis import given
 from hypothesis import strategies as st
-from occlusion import GRID, MOST_SPANS, cells_of, occlude, scores_of, split_words
+from occlusion import GRID, MOST_SPANS, cells_of, log_odds, occlude, score_of, split_words
 from PIL import Image
 
 
 class Counting:
-    """The score of "glad": 1/4 for the word sun, 1/2 for a white pixel at (30, 10), -1/8 for rain."""
+    """The logit of "glad": 1 for the word sun, 2 for a white pixel at (30, 10), -0.5 for rain; of "sad": 0."""
 
-    def __init__(self):
+    def __init__(self, problem_type=None):
+        self.model = SimpleNamespace(config=SimpleNamespace(problem_type=problem_type))
         self.calls = []
 
-    def __call__(self, posts, top_k, batch_size):
+    def __call__(self, posts, top_k, function_to_apply, batch_size):
         self.calls.append(len(posts))
-        assert top_k is None and len(posts) <= batch_size
+        assert (top_k, function_to_apply) == (None, "none") and len(posts) <= batch_size
         return [self.answer(post) for post in posts]
 
     def answer(self, post) -> list[dict]:
         words = (post["text"] or "").split()
         white = post["image"] is not None and post["image"].getpixel((30, 10)) == (255, 255, 255)
-        glad = 0.125 + 0.25 * ("sun" in words) + 0.5 * white - 0.125 * ("rain" in words)
-        return [{"label": "glad", "score": glad}, {"label": "sad", "score": 1 - glad}]
+        glad = 1.0 * ("sun" in words) + 2 * white - 0.5 * ("rain" in words)
+        return sorted([{"label": "glad", "score": glad}, {"label": "sad", "score": 0.0}], key=lambda e: -e["score"])
 
 
 @pytest.fixture
@@ -34,42 +38,65 @@ def picture() -> Image.Image:
     return picture
 
 
-def found_of(classify, text, image, **options):
-    post = {"text": text, "image": image, "target": None}
-    return occlude(classify, post, scores_of(classify.answer(post)), **options)
+def post_of(text, image) -> dict:
+    return {"text": text, "image": image, "target": None}
 
 
-def test_each_part_gets_what_the_score_loses_without_it(picture):
+def test_each_part_gets_what_the_log_odds_lose_without_it(picture):
     shares = []
-    found = found_of(Counting(), "sun and rain", picture, progress=shares.append)
+    found = occlude(Counting(), post_of("sun and rain", picture), progress=shares.append)
+    assert found.odds == pytest.approx({"glad": 2.5, "sad": -2.5})
     cells = np.zeros((7, 7))
-    cells[2, 3] = 0.5  # (30, 10) of 70 x 35 with cells of 10 x 5
+    cells[2, 3] = 2  # (30, 10) of 70 x 35 with cells of 10 x 5
     assert found.cells["glad"] == pytest.approx(cells)
     assert found.cells["sad"] == pytest.approx(-cells)
     assert found.spans == ["sun ", "and ", "rain"]
-    assert found.words["glad"] == pytest.approx([0.25, 0, -0.125])
-    assert found.alone == {"words": {"glad": 0.25, "sad": 0.75}, "picture": {"glad": 0.625, "sad": 0.375}}
+    assert found.words["glad"] == pytest.approx([1, 0, -0.5])
+    assert found.alone["words"] == pytest.approx({"glad": 0.5, "sad": -0.5})
+    assert found.alone["picture"] == pytest.approx({"glad": 2, "sad": -2})
     assert shares == sorted(shares) and shares[-1] == 1
 
 
 def test_one_side_alone(picture):
-    found = found_of(Counting(), "sun  rain ", None)
+    found = occlude(Counting(), post_of("sun  rain ", None))
     assert (found.cells, found.alone) == ({}, {})
-    assert found.words["glad"] == pytest.approx([0.25, -0.125])
-    found = found_of(Counting(), None, picture)
+    assert found.words["glad"] == pytest.approx([1, -0.5])
+    found = occlude(Counting(), post_of(None, picture))
     assert (found.words, found.alone, found.spans) == ({}, {}, [])
-    assert found.cells["glad"][2, 3] == 0.5
+    assert found.cells["glad"][2, 3] == pytest.approx(2)
 
 
 def test_the_only_word_of_a_post_has_nothing_to_be_compared_with():
     classify = Counting()
-    found = found_of(classify, "sun", None)
-    assert (found.words, found.spans, classify.calls) == ({}, ["sun"], [])
+    found = occlude(classify, post_of("sun", None))
+    assert (found.words, found.spans, classify.calls) == ({}, ["sun"], [1])
 
 
-def test_of_several_tasks_each_label_is_told_apart():
-    answer = {"mood": [{"label": "glad", "score": 0.7}], "wish": [{"label": "none", "score": 1.0}]}
-    assert scores_of(answer) == {"mood: glad": 0.7, "wish: none": 1.0}
+def test_of_several_labels_a_post_each_has_its_own_odds(picture):
+    found = occlude(Counting("multi_label_classification"), post_of("sun", picture))
+    assert found.odds == {"glad": 3, "sad": 0}
+    assert found.words["glad"] == pytest.approx([1]) and found.words["sad"] == pytest.approx([0])
+
+
+def test_log_odds_of_several_tasks_are_those_of_each_tasks_softmax():
+    logits = {"mood": {"glad": 0.3, "sad": -1.1, "calm": 2.0}, "wish": {"none": 4.0, "rest": 1.5}}
+    answer = {
+        task: [{"label": label, "score": score} for label, score in labels.items()] for task, labels in logits.items()
+    }
+    odds = log_odds(answer, None)
+    assert list(odds) == ["mood: glad", "mood: sad", "mood: calm", "wish: none", "wish: rest"]
+    for task, labels in logits.items():
+        total = sum(math.exp(value) for value in labels.values())
+        for label, value in labels.items():
+            score = math.exp(value) / total
+            assert odds[f"{task}: {label}"] == pytest.approx(math.log(score / (1 - score)))
+            assert score_of(odds[f"{task}: {label}"]) == pytest.approx(score)
+
+
+def test_a_score_that_rounds_to_one_still_has_its_parts():
+    logits = [{"label": "glad", "score": 40.0}, {"label": "sad", "score": 0.0}]
+    assert log_odds(logits, None) == pytest.approx({"glad": 40, "sad": -40})
+    assert score_of(40) == pytest.approx(1) and score_of(-40) == pytest.approx(0, abs=1e-12)
 
 
 @given(st.text(max_size=400))
@@ -92,7 +119,7 @@ def test_the_cells_cover_every_pixel_once(width, height):
 def test_the_colour_lies_where_the_picture_was_hidden(width, height, cell):
     heat = np.zeros(GRID * GRID)
     heat[cell] = 0.2
-    coloured = np.asarray(colour_picture(Image.new("RGB", (width, height)), heat.reshape(GRID, GRID), 0.2))
+    coloured = np.asarray(colour_picture(Image.new("RGB", (width, height)), heat.reshape(GRID, GRID)))
     left, top, right, bottom = list(cells_of(Image.new("RGB", (width, height))))[cell]
     blue = [round(STRONGEST * value) for value in BLUE]
     for y in range(height):
@@ -103,27 +130,26 @@ def test_the_colour_lies_where_the_picture_was_hidden(width, height, cell):
 
 def test_colours_of_words_and_picture():
     heat = np.array([0.2, -0.1, 0.0])
-    scale = strongest(heat, None)
-    assert scale == 0.2
-    assert colour_words(["a ", "<b> ", "c"], heat, scale) == (
+    assert colour_words(["a ", "<b> ", "c"], heat, [0.1, 0.9, 0.5]) == (
         '<p class="words">'
-        f'<span style="background: rgba(33, 102, 172, {STRONGEST:.3f})" title="+20.0 points">a </span>'
-        f'<span style="background: rgba(179, 88, 6, {STRONGEST / 2:.3f})" title="-10.0 points">&lt;b&gt; </span>'
-        '<span style="background: rgba(179, 88, 6, 0.000)" title="+0.0 points">c</span></p>'
+        f'<span style="background: rgba(33, 102, 172, {STRONGEST:.3f})" title="10.0 % without it">a </span>'
+        f'<span style="background: rgba(179, 88, 6, {STRONGEST / 2:.3f})" title="90.0 % without it">&lt;b&gt; </span>'
+        '<span style="background: rgba(179, 88, 6, 0.000)" title="50.0 % without it">c</span></p>'
     )
-    assert colour_words(["<b>"], None, 0) == '<p class="words">&lt;b&gt;</p>'
+    assert colour_words(["<b>"], None, []) == '<p class="words">&lt;b&gt;</p>'
     white = Image.new("RGB", (2, 1), "white")
-    [[left, right]] = np.asarray(colour_picture(white, np.array([[-0.1, 0.1]]), 0.2)).tolist()
-    share = STRONGEST / 2
-    assert left == [round(255 * (1 - share) + share * value) for value in ORANGE]
-    assert right == [round(255 * (1 - share) + share * value) for value in BLUE]
+    [[left, right]] = np.asarray(colour_picture(white, np.array([[-0.1, 0.2]]))).tolist()
+    half = STRONGEST / 2
+    assert left == [round(255 * (1 - half) + half * value) for value in ORANGE]
+    assert right == [round(255 * (1 - STRONGEST) + STRONGEST * value) for value in BLUE]
 
 
 def test_what_is_too_faint_has_no_colour():
-    assert strongest(np.array([0.0004]), np.array([[-0.0003]])) == 0
-    [[pixel]] = np.asarray(colour_picture(Image.new("RGB", (1, 1), "white"), np.array([[0.0004]]), 0)).tolist()
+    assert shares(np.array([0.009, -0.005])).tolist() == [0, 0]
+    assert shares(np.array([0.02, -0.01])).tolist() == [1, -0.5]
+    [[pixel]] = np.asarray(colour_picture(Image.new("RGB", (1, 1), "white"), np.array([[0.009]]))).tolist()
     assert pixel == [255, 255, 255]
 
 
 def test_a_large_picture_is_shown_smaller():
-    assert colour_picture(Image.new("RGB", (3000, 1500)), np.zeros((GRID, GRID)), 0).size == (640, 320)
+    assert colour_picture(Image.new("RGB", (3000, 1500)), np.zeros((GRID, GRID))).size == (640, 320)

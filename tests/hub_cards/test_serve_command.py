@@ -61,7 +61,8 @@ def test_it_listens_to_this_machine_alone_at_the_port_that_was_asked_for(checkpo
         socket.create_connection(("127.0.0.1", port)).close()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.2", port))
-        taken = subprocess.run(serve_command(checkpoint, "--port", str(port)), capture_output=True, text=True)
+        command = serve_command(checkpoint, "--port", str(port))
+        taken = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert taken.returncode == 1
     assert taken.stderr.startswith("duosent serve failed: ") and str(port) in taken.stderr
 

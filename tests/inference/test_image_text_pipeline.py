@@ -306,6 +306,24 @@ def test_a_target_fills_the_text_and_changes_the_answer(tokenizer, processor):
     assert scores(answer) != pytest.approx(scores(classify(text="city is good", image=picture(0))), abs=1e-4)
 
 
+def test_a_post_is_read_as_the_model_gets_it(checkpoint, tmp_path):
+    """On its side, and clear in one half: upright, on white, and allowed what the pipeline allows."""
+    picture = Image.new("RGBA", (4, 2), (255, 0, 0, 255))
+    picture.paste((0, 0, 0, 0), (2, 0, 4, 2))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the top is at the right
+    picture.save(tmp_path / "turned.png", exif=exif)
+    content = base64.b64encode((tmp_path / "turned.png").read_bytes()).decode()
+    classify = pipeline("image-text-classification", model=checkpoint, allow_paths=False)
+    post = classify.read({"text": "a good day", "image": content, "id": 7})
+    assert (post["text"], post["target"]) == ("a good day", None)
+    assert (post["image"].mode, post["image"].size) == ("RGB", (2, 4))
+    assert post["image"].getpixel((0, 0)) == (255, 0, 0) and post["image"].getpixel((0, 3)) == (255, 255, 255)
+    with pytest.raises(ValueError, match="must be base64"):
+        classify.read({"image": str(tmp_path / "turned.png")})
+    assert classify.read({"image": str(tmp_path / "turned.png")}, allow_paths=True)["image"].size == (2, 4)
+
+
 def test_options_of_the_call_go_before_those_of_the_pipeline(checkpoint):
     classify = pipeline(TASK, model=checkpoint, device="cpu", top_k=None, allow_paths=False, batch_size=2)
     assert len(classify("good")) == 3 and len(classify("good", top_k=1)) == 1 and len(classify("good")) == 3

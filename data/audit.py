@@ -114,11 +114,12 @@ def _part(survey: Survey, posts: np.ndarray, bad: np.ndarray) -> dict:
         "texts": int(written.sum()),
         "pictures": int(readable.sum()),
         "bad_rows": int((posts & bad).sum()),
-        **{name: _spread(values) for name, values in (lengths | sizes).items()},
+        **{name: spread(values) for name, values in (lengths | sizes).items()},
     }
 
 
-def _spread(values: np.ndarray) -> dict | None:
+def spread(values: np.ndarray) -> dict | None:
+    """`min`, `median`, `mean`, `p95` and `max` of `(N,)` values; None for no values."""
     if not len(values):
         return None
     low, median, high, largest = np.percentile(values, [0, 50, 95, 100])
@@ -187,4 +188,4 @@ def _conflicts(survey: Survey, groups: list[np.ndarray], labels: list[Labels]) -
     return conflicts
 
 
-__all__ = ["audit", "report"]
+__all__ = ["audit", "report", "spread"]

@@ -165,13 +165,16 @@ def _tables(rows: Dataset, chosen: np.ndarray, image: str | None, base_image_dir
 
 
 def _with_content(picture: dict | None, folder: str) -> dict | None:
+    """A path that starts from a root is of no use with the content: of such a one the name of the file stays."""
     found = whole_path(picture, folder)
-    if found is None or found["bytes"] is not None:
-        return found
+    if found is None:
+        return None
+    path = picture["path"]
     try:
-        return {"bytes": Path(found["path"]).read_bytes(), "path": picture["path"]}
+        content = Path(found["path"]).read_bytes() if found["bytes"] is None else found["bytes"]
     except OSError:  # one of the rows that are removed for it
         return picture
+    return {"bytes": content, "path": Path(path).name if path and Path(path).is_absolute() else path}
 
 
 def _with_reasons(table: pa.Table, features: dict, survey: Survey, posts: np.ndarray, partners: dict) -> pa.Table:

@@ -527,8 +527,9 @@ def declare_publish(parser: CommandParser) -> None:
 
 
 def publish(options, free, parser) -> None:
-    """Send a checkpoint to the Hub: card, code, processor, weights and figures in one commit."""
-    _register()
+    """Send a checkpoint to the Hub: card, code, processor, weights and figures in one commit; or a data set."""
+    if not options.dataset:
+        _register()
     _show(options, *run_publish(options, parser))
 
 

@@ -1,28 +1,19 @@
-"""`duosent card`: a model card, from what a run left beside its checkpoint.
+"""`duosent card`: a model card, from what a run left beside its checkpoint."""
 
-A card that this module wrote ends with a line that holds its own digest: one that a person changed, or wrote, is told
-from it and kept.
-"""
-
-import functools
-import hashlib
 import json
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from duosent.hub_cards.card_facts import CardFacts
+from duosent.hub_cards.card_page import CARD_FILE, Known, environment, is_ours, signed
 from duosent.hub_cards.card_results import results_of
-from duosent.hub_cards.intervals import LEVEL, RESAMPLES, SEED, Interval
+from duosent.hub_cards.intervals import LEVEL, RESAMPLES, SEED
 from duosent.hub_cards.metadata import model_card_data
 from duosent.hub_cards.papers import PAPERS
-from duosent.hub_cards.plain_text import cleaned, fenced, inline
-from duosent.hub_cards.run_files import FACTS_FILE, CardError, RunFiles, read_run_files, shown_command, shown_path
+from duosent.hub_cards.run_files import FACTS_FILE, CardError, RunFiles, read_run_files
 
-CARD_FILE = "README.md"
 TEMPLATE = "card.md.jinja"
 # Arguments of the trainer that every card names where it knows them, changed or not.
 ALWAYS_NAMED = (
@@ -32,7 +23,6 @@ ALWAYS_NAMED = (
 )
 # Larger confusion matrices are left out.
 MOST_LABELS = 20
-MARK = re.compile(r"<!-- Written by duosent card, digest ([0-9a-f]{16})\. [^>\n]*-->\n?\Z")
 
 
 class KeptCardError(CardError):
@@ -100,34 +90,27 @@ def save_card(
     return target
 
 
-def is_ours(card: str) -> bool:
-    """Whether a card stands as this module wrote it."""
-    card = card.replace("\r\n", "\n")
-    mark = MARK.search(card)
-    return mark is not None and mark[1] == _digest(card[: mark.start()])
-
-
 def render(run: RunFiles, published: list[Published] | None = None) -> str:
     """The card of a run; with `published` that of a configuration without weights, and these as its figures."""
     name = run.facts.name or run.folder.resolve().name
     title = name.rstrip("/").rpartition("/")[2]
     body = (
-        _environment()
+        environment()
         .get_template(TEMPLATE)
         .render(
             metadata=Markup(model_card_data(run, title).to_yaml(line_break="\n")),
             title=title,
             name=name,
             run=run,
-            config=_Known(run.config),
-            record=_Known(run.run),
-            arguments=_Known(run.arguments),
-            state=_Known(run.state),
-            adapter=_Known(run.adapter),
+            config=Known(run.config),
+            record=Known(run.run),
+            arguments=Known(run.arguments),
+            state=Known(run.state),
+            adapter=Known(run.adapter),
             facts=run.facts,
             paper=PAPERS.get(run.config["model_type"]),
             options=_options(run),
-            results=[(_Known(figures), results_of(figures, run)) for figures in run.evaluations],
+            results=[(Known(figures), results_of(figures, run)) for figures in run.evaluations],
             published=published,
             notes=_notes(published or []),
             most_labels=MOST_LABELS,
@@ -136,28 +119,11 @@ def render(run: RunFiles, published: list[Published] | None = None) -> str:
             seed=SEED,
         )
     )
-    body = body.strip() + "\n\n"
-    note = "A card that is not as it was written is kept; --overwrite replaces it."
-    return f"{body}<!-- Written by duosent card, digest {_digest(body)}. {note} -->\n"
-
-
-class _Known(dict):
-    """A JSON object in which everything that is not there is None."""
-
-    def __missing__(self, name: str) -> None:
-        return None
-
-    def __getitem__(self, name: str):
-        value = super().__getitem__(name)
-        return _Known(value) if isinstance(value, dict) else value
+    return signed(body, "A card that is not as it was written is kept; --overwrite replaces it.")
 
 
 def _with_facts(run: RunFiles, facts: CardFacts | None) -> RunFiles:
     return run if facts is None else replace(run, facts=facts.over(run.facts))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
 def _options(run: RunFiles) -> list[tuple[str, object]]:
@@ -173,43 +139,6 @@ def _notes(published: list[Published]) -> list[tuple[str | None, str]]:
     every = [(row.recipe, note) for row in published for note in row.notes]
     shared = {note for _, note in every if all(note in row.notes for row in published)}
     return list(dict.fromkeys((None if note in shared else recipe, note) for recipe, note in every))
-
-
-@functools.cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        finalize=_shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "fenced": fenced,
-        "as_is": Markup,
-        "number": lambda number: None if number is None else f"{int(number):,}",
-        "percent": lambda share: f"{100 * share:.2f}",
-        "interval": _interval,
-        "command": shown_command,
-        "path": lambda value: shown_path(value) if isinstance(value, str) else value,
-        "python": lambda text: Markup(json.dumps(cleaned(text), ensure_ascii=False)),
-    }
-    return environment
-
-
-def _shown(value: object) -> Markup:
-    """What a template's expression becomes: text that can break nothing."""
-    if isinstance(value, Markup):
-        return value
-    if value is None:
-        return Markup("not recorded")
-    return inline(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
-
-
-def _interval(interval: Interval | None) -> str:
-    return "not known" if interval is None else f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f}"
 
 
 __all__ = ["CARD_FILE", "CardError", "KeptCardError", "Published", "is_ours", "render", "save_card", "write_card"]

@@ -53,15 +53,15 @@ def publishable(folder: Path) -> Publishable:
         name = file.relative_to(folder).as_posix()
         if file.is_symlink():
             kept[name] = "a link, which may lead to anything"
-        elif _fits(name, (*WEIGHTS, *ADAPTERS, *PROCESSOR)):
+        elif fits(name, (*WEIGHTS, *ADAPTERS, *PROCESSOR)):
             files[name] = file
-        elif _fits(name, OF_THE_RUN):
+        elif fits(name, OF_THE_RUN):
             kept[name] = "of the run"
-        elif _fits(name, PICKLES):
+        elif fits(name, PICKLES):
             kept[name] = "a pickle, which can run code when it is read"
-        elif "/" in name or not _fits(name, REWRITTEN):
+        elif "/" in name or not fits(name, REWRITTEN):
             kept[name] = "not on the list of what is published"
-    if not any(_fits(name, (*WEIGHTS[:2], "fusion.safetensors")) for name in files):
+    if not any(fits(name, (*WEIGHTS[:2], "fusion.safetensors")) for name in files):
         raise CardError(f"{folder} must hold weights as safetensors to be published, and holds none.")
     for name, file in files.items():
         if name.endswith(".safetensors"):
@@ -69,7 +69,8 @@ def publishable(folder: Path) -> Publishable:
     return Publishable(files, kept)
 
 
-def _fits(name: str, patterns: tuple[str, ...]) -> bool:
+def fits(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a name is one of these patterns', by `fnmatch`."""
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -81,4 +82,4 @@ def _check_weights(file: Path) -> None:
         raise CardError(f"{file} must be a safetensors file, which it is not: {error}.") from error
 
 
-__all__ = ["Publishable", "publishable"]
+__all__ = ["PICKLES", "Publishable", "fits", "publishable"]

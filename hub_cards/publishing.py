@@ -6,23 +6,18 @@ import tempfile
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from huggingface_hub.utils import validate_repo_id
 from transformers import AutoConfig
 
 from duosent.hub_cards.card_facts import HUB_NAME, CardFacts
 from duosent.hub_cards.card_writer import CARD_FILE, is_ours, write_card
 from duosent.hub_cards.publishable import publishable
 from duosent.hub_cards.run_files import CardError, RunFiles, read_run_files, shown_path
+from duosent.hub_cards.sending import PublishError, check_repo_id, on_the_hub
 
 # Code that an Inference Endpoint takes up by this name.
 HANDLER = Path(__file__).with_name("handler.py")
 # What a file of figures says of the machine that it was made on.
 OF_THE_MACHINE = ("command", "checkpoint")
-
-
-class PublishError(RuntimeError):
-    """The Hub did not take it."""
 
 
 def publish(
@@ -66,10 +61,7 @@ def publish(
 
 
 def _check(run: RunFiles, repo_id: str) -> None:
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise CardError(f"repo_id must be owner/name on the Hub, got {repo_id!r}.") from error
+    check_repo_id(repo_id)
     towers = run.folder / "towers.json"
     if towers.is_file():
         for name in json.loads(towers.read_text(encoding="utf-8")).values():
@@ -107,16 +99,10 @@ def _write(file: Path, content: dict) -> None:
 
 def _send(repo_id: str, files: dict[str, Path], private: bool | None, message: str) -> dict:
     api = HfApi()
-    try:
+    with on_the_hub(repo_id):
         repo = api.create_repo(repo_id, private=private, exist_ok=True)
         operations = [CommitOperationAdd(name, file) for name, file in files.items()]
         commit = api.create_commit(repo.repo_id, operations, commit_message=message)
-    except HfHubHTTPError as error:
-        reason = " ".join(str(error).split())
-        raise PublishError(f"The Hub does not take {repo_id}: {reason}") from error
-    except Exception as error:  # of whatever library huggingface_hub speaks HTTP by
-        reason = " ".join(str(error).split())
-        raise PublishError(f"The way to the Hub broke, and the same command goes on with it: {reason}") from error
     return {"url": repo.url, "commit": commit.oid}
 
 

@@ -126,33 +126,37 @@ def read_run_files(checkpoint: str | Path) -> RunFiles:
         CardError: if the folder holds no model of this package, or a file that cannot be read.
     """
     folder = Path(checkpoint)
-    config = _read(folder / "config.json")
+    config = read_object(folder / "config.json")
     if not config:
         raise CardError(f"{checkpoint} is not a folder with a checkpoint: it holds no config.json.")
     if config.get("model_type") not in MODEL_TYPES:
         raise CardError(
             f"{checkpoint} holds a model of type {config.get('model_type')}, which is not one of duosent's."
         )
-    state = _read(folder / "trainer_state.json")
-    evaluations = [_read(file) for file in sorted(folder.glob("metrics*.json"))]
+    state = read_object(folder / "trainer_state.json")
+    evaluations = [read_object(file) for file in sorted(folder.glob("metrics*.json"))]
     try:
-        facts = facts_of(_read(folder / FACTS_FILE))
+        facts = facts_of(read_object(folder / FACTS_FILE))
     except (ValueError, TypeError) as error:
         raise CardError(f"{folder / FACTS_FILE}: {error}") from error
     return RunFiles(
         folder,
         config,
-        _read(folder / "run.json"),
-        _read(folder / "arguments.json"),
+        read_object(folder / "run.json"),
+        read_object(folder / "arguments.json"),
         state,
-        _read(folder / "adapters" / "adapter_config.json"),
+        read_object(folder / "adapters" / "adapter_config.json"),
         [figures for figures in evaluations if {"accuracy", "n"} <= figures.keys()] or logged_evaluations(state),
         facts,
     )
 
 
-def _read(file: Path) -> dict:
-    """What a JSON file holds; empty where there is none."""
+def read_object(file: Path) -> dict:
+    """What a JSON file holds; empty where there is none.
+
+    Raises:
+        CardError: if it cannot be read, or is no object.
+    """
     if not file.is_file():
         return {}
     try:
@@ -208,6 +212,7 @@ __all__ = [
     "CardError",
     "RunFiles",
     "logged_evaluations",
+    "read_object",
     "read_run_files",
     "shown_command",
     "shown_path",

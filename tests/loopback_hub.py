@@ -3,7 +3,8 @@
 python loopback_hub.py FOLDER [TAKES]
 
 FOLDER holds `models/OWNER/NAME/` and `datasets/OWNER/NAME/`, each as it was after the last commit; large files that
-were sent lie in `lfs/` under their hash, and `commits.jsonl` lists what each commit brought. It prints its port. After
+were sent lie in `lfs/` under their hash, `private/` has a folder for each repository that is hidden, and
+`commits.jsonl` lists what each commit brought or took away. It prints its port. After
 TAKES large files every further one is cut off in the middle of its way. Who writes needs a token, whatever it is.
 """
 
@@ -43,13 +44,13 @@ class Handler(BaseHTTPRequestHandler):
             self.send(200, {"type": "user", "name": "anna", "orgs": []}, body=body)
         elif (match := re.match(REPO, path)) and self.repository(match).is_dir():
             files = self.files(self.repository(match))
-            if "/tree/" in path:
-                self.send(200, [self.entry(self.repository(match), file) for file in files], body=body)
+            if tree := re.search(r"/tree/[^/]+/?(.*)", path):
+                self.send_tree(self.repository(match), tree[1], body)
                 return
             info = {
                 "id": match["repo"],
                 "sha": COMMIT,
-                "private": False,
+                "private": (self.folder / "private" / match["kind"] / match["repo"]).is_dir(),
                 "disabled": False,
                 "gated": False,
                 "tags": [],
@@ -114,10 +115,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def create(self, wanted: dict):
         repo = f"{wanted.get('organization') or 'anna'}/{wanted['name']}"
-        folder = self.folder / f"{wanted.get('type') or 'model'}s" / repo
+        kind = f"{wanted.get('type') or 'model'}s"
+        folder = self.folder / kind / repo
         known = folder.is_dir()
         folder.mkdir(parents=True, exist_ok=True)
-        self.send(409 if known else 200, {"url": f"http://{self.headers['Host']}/{repo}", "name": repo})
+        if not known and (wanted.get("visibility") == "private" or wanted.get("private")):
+            (self.folder / "private" / kind / repo).mkdir(parents=True)
+        path = repo if kind == "models" else f"{kind}/{repo}"
+        self.send(409 if known else 200, {"url": f"http://{self.headers['Host']}/{path}", "name": repo})
 
     def large(self, item: dict) -> dict:
         if (self.folder / "lfs" / item["oid"]).is_file():
@@ -145,12 +150,23 @@ class Handler(BaseHTTPRequestHandler):
     def repository(self, match: re.Match) -> Path:
         return self.folder / match["kind"] / match["repo"]
 
+    def send_tree(self, repository: Path, under: str, body: bool):
+        """Files and folders in a folder, as deep as is asked for."""
+        deep = parse_qs(urlsplit(self.path).query).get("recursive", ["false"])[0].lower() == "true"
+        if not (repository / under).is_dir():
+            self.send(404, {}, {"X-Error-Code": "EntryNotFound"}, body)
+            return
+        found = sorted((repository / under).rglob("*") if deep else (repository / under).iterdir())
+        self.send(200, [self.entry(repository, str(path.relative_to(repository))) for path in found], body=body)
+
     @staticmethod
     def files(repository: Path) -> list[str]:
         return sorted(str(file.relative_to(repository)) for file in repository.rglob("*") if file.is_file())
 
     @staticmethod
     def entry(repository: Path, name: str) -> dict:
+        if (repository / name).is_dir():
+            return {"type": "directory", "path": name, "size": 0, "oid": hashlib.sha1(name.encode()).hexdigest()}
         content = (repository / name).read_bytes()
         return {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
 

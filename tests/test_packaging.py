@@ -39,7 +39,7 @@ def test_wheel_holds_every_module_and_nothing_else(wheel):
     recipes = list((ROOT / "training" / "recipes").glob("*/*.json"))
     expected |= {f"duosent/{path.relative_to(ROOT)}" for path in recipes}
     assert recipes
-    expected.add("duosent/hub_cards/card.md.jinja")
+    expected |= {"duosent/hub_cards/card.md.jinja", "duosent/hub_cards/dataset_card.md.jinja"}
     space = {path.name for path in (ROOT / "hub_cards" / "space").iterdir() if path.is_file()}
     assert {"app.py", "requirements.txt", "README.md"} <= space
     expected |= {f"duosent/hub_cards/space/{name}" for name in space}

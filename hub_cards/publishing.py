@@ -26,6 +26,8 @@ def publish(
     private: bool | None = None,
     message: str | None = None,
     dry_run: bool = False,
+    token: str | None = None,
+    revision: str | None = None,
 ) -> dict:
     """Send a checkpoint to a model repository on the Hub, which is made if it is not there.
 
@@ -38,6 +40,8 @@ def publish(
         private: whether a new repository is hidden; None takes the account's habit.
         message: of the commit.
         dry_run: say what would go, and send nothing.
+        token: of who sends; None takes that of `hf auth login` or HF_TOKEN.
+        revision: branch that the commit goes to; None for the main one.
 
     Returns: `repo_id`, `files` (name -> bytes), `kept` (name -> why it stays), and once sent `url` and `commit`.
 
@@ -57,7 +61,10 @@ def publish(
             "files": {name: file.stat().st_size for name, file in files.items()},
             "kept": sorted_files.kept,
         }
-        return result if dry_run else result | _send(repo_id, files, private, message or f"Publish {run.folder.name}")
+        if dry_run:
+            return result
+        message = message or f"Publish {run.folder.name}"
+        return result | _send(HfApi(token=token), repo_id, files, private, message, revision)
 
 
 def _check(run: RunFiles, repo_id: str) -> None:
@@ -97,12 +104,13 @@ def _write(file: Path, content: dict) -> None:
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _send(repo_id: str, files: dict[str, Path], private: bool | None, message: str) -> dict:
-    api = HfApi()
+def _send(
+    api: HfApi, repo_id: str, files: dict[str, Path], private: bool | None, message: str, revision: str | None
+) -> dict:
     with on_the_hub(repo_id):
         repo = api.create_repo(repo_id, private=private, exist_ok=True)
         operations = [CommitOperationAdd(name, file) for name, file in files.items()]
-        commit = api.create_commit(repo.repo_id, operations, commit_message=message)
+        commit = api.create_commit(repo.repo_id, operations, commit_message=message, revision=revision)
     return {"url": repo.url, "commit": commit.oid}
 
 

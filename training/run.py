@@ -175,7 +175,7 @@ def train(
     if resume is not None and args.stops_early:  # Trainer would go on by an evaluation
         args.max_steps = steps_if_stopped_early(resume, args.early_stopping_patience) or args.max_steps
     trainer.train(resume_from_checkpoint=resume)
-    trainer.save_model()
+    trainer.save_model(_internal_call=True)  # else it would be pushed, without its figures
     trainer.save_state()
 
     results = {}
@@ -193,8 +193,8 @@ def train(
     if trainer.is_world_process_zero():
         record = options | {"from_hub": from_hub} | _outcome(trainer, splits["train"]) | {"command": command}
         write_json(output_dir / RUN_FILE, record | {"seconds": round(time.time() - started, 1)})
-    if args.push_to_hub:  # the push of the last model could not have its figures
-        trainer.push_to_hub("Figures and card")
+    if args.push_to_hub:
+        trainer.push_to_hub()
     else:
         trainer.create_model_card()
     return results.get("validation", {})

@@ -1,11 +1,14 @@
 """The Trainer of transformers, with every loss term in the log and a learning rate for each tower."""
 
+import functools
 import logging
 from collections import defaultdict
+from concurrent.futures import Future
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from huggingface_hub import HfApi
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, Trainer
@@ -16,6 +19,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from duosent.data.streaming import StreamedBatches, StreamedPairs
 from duosent.hub_cards.card_facts import CardFacts
 from duosent.hub_cards.card_writer import KeptCardError, save_card
+from duosent.hub_cards.publishing import publish
 from duosent.processing.modality_dropout import ModalityDropout
 from duosent.training.adapters import (
     add_adapters,
@@ -369,7 +373,44 @@ class ImageTextTrainer(Trainer):
         (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
         (folder / ARGUMENTS_FILE).write_text(self.args.to_json_string() + "\n", encoding="utf-8")
 
-    # The card
+    # The Hub
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs,
+    ) -> dict | Future | None:
+        """Save the model, write its card, and send what `duosent publish` sends, in one commit: weights, processor,
+        code, figures and card, and no record of the run, nor anything else that lies in the output folder.
+
+        Args:
+            commit_message, token, revision, private: as in `transformers.Trainer`.
+            blocking: False sends in the background.
+            kwargs: facts for the card, see `create_model_card`.
+
+        Returns: what `duosent.hub_cards.publishing.publish` returns; in the background its Future; None where another
+            process sends.
+        """
+        if self.hub_model_id is None:
+            self.init_hf_repo(token=token, private=private)
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return None
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        self.create_model_card(**kwargs)
+        send = functools.partial(
+            publish,
+            self.args.output_dir,
+            self.hub_model_id,
+            message=commit_message,
+            token=token or self.args.hub_token,
+            revision=revision or self.args.hub_revision,
+        )
+        return send() if blocking else HfApi().run_as_future(send)
 
     def create_model_card(
         self,

@@ -5,10 +5,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import transformers.trainer
 from commands import call, wrong_call
 from huggingface_hub import ModelCard
 from made_runs import code_blocks, words
@@ -17,7 +15,6 @@ from PIL import Image
 from duosent.hub_cards.card_writer import CARD_FILE, is_ours, write_card
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.run import train
-from duosent.training.trainer import ImageTextTrainer
 
 SMALL = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
 
@@ -162,59 +159,72 @@ def test_another_run_keeps_a_persons_card(copied, posts, text_encoder_dir, image
     assert "was written or changed by a person" in caplog.text
 
 
-@pytest.fixture
-def pushed(monkeypatch) -> list[dict]:
-    """What each push would send to the Hub, by file name."""
-    pushes = []
-
-    def upload_folder(folder_path, **_):
-        files = [file for file in Path(folder_path).iterdir() if file.is_file()]
-        pushes.append({file.name: file.read_text() if file.suffix in (".md", ".json") else "" for file in files})
-
-    hub = SimpleNamespace(
-        create_repo=lambda *_, **__: SimpleNamespace(repo_id="me/moods"), upload_folder=upload_folder
-    )
-    monkeypatch.setattr(transformers.trainer, "hf_api", lambda *_, **__: hub)
-    return pushes
-
-
 def test_no_checkpoint_is_pushed_on_the_way(tmp_path):
     """Trainer sends a pickle with it."""
     with pytest.raises(ValueError, match="^hub_strategy must be end, for the others send a pickle .*, got checkpoint"):
         ImageTextTrainingArguments(str(tmp_path), push_to_hub=True, hub_strategy="checkpoint")
 
 
-@pytest.mark.parametrize("lora", [{}, {"lora_rank": 2}])
-def test_every_push_has_the_card_and_the_last_one_the_figures(
-    pushed, posts, text_encoder_dir, image_encoder_dir, tmp_path, lora
+def commits(hub: Path) -> list[list[str]]:
+    """The names that each commit brought."""
+    return [json.loads(line) for line in (hub / "commits.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("lora", [[], ["--lora_rank", "2"]])
+def test_a_run_that_pushes_sends_what_publish_sends(
+    posts, text_encoder_dir, image_encoder_dir, start_hub, tmp_path, lora
 ):
     folder = tmp_path / "out"
-    options = {"push_to_hub": True, "hub_model_id": "me/moods"}
-    trained(folder, posts, text_encoder_dir, image_encoder_dir, **options, **lora)
-    assert pushed and all(is_ours(files[CARD_FILE]) for files in pushed)
-    last = ModelCard(pushed[-1][CARD_FILE])
+    words = ["--model", "mdse", "--data", posts, "--label", "mood", "--output-dir", str(folder)]
+    words += ["--text-encoder", text_encoder_dir, "--image-encoder", image_encoder_dir, "--hidden_size", "16"]
+    words += ["--num_attention_heads", "2", "--num_train_epochs", "1", *lora]
+    words += ["--push_to_hub", "true", "--hub_model_id", "me/moods"]
+    command = [sys.executable, "-m", "duosent", "train", *words]
+    done = subprocess.run(command, env=start_hub(tmp_path / "hub"), capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    there = tmp_path / "hub" / "models" / "me" / "moods"
+    card = ModelCard.load(there / CARD_FILE)
     figures = json.loads((folder / "metrics.json").read_text())
-    [result] = last.data.to_dict()["model-index"][0]["results"]
+    [result] = card.data.to_dict()["model-index"][0]["results"]
     assert result["metrics"][0]["value"] == pytest.approx(figures["accuracy"], abs=1e-6)
-    assert 'from_pretrained("me/moods", trust_remote_code=True)' in last.text
-    assert json.loads(pushed[-1]["run.json"])["seconds"] > 0
-    # With adapters too it is the merged checkpoint that is pushed, and that stays.
-    assert "model.safetensors" in pushed[-1] and "adapter_config.json" not in pushed[-1]
+    assert 'from_pretrained("me/moods", trust_remote_code=True)' in card.text
+    # With adapters too it is the merged checkpoint, and nothing of the run or of this machine.
+    kept_here = {"run.json", "arguments.json", "trainer_state.json", "card.json", "predictions_validation.parquet"}
+    assert kept_here <= {file.name for file in folder.iterdir()}
+    names = {file.name for file in there.rglob("*") if file.is_file()}
+    assert not names & {*kept_here, "adapter_config.json"}
+    assert names >= {"model.safetensors", "config.json", "processor_config.json", "handler.py", "metrics.json"}
+    for file in there.rglob("*.*"):
+        assert str(tmp_path).encode() not in file.read_bytes(), file
+    assert len(commits(tmp_path / "hub")) == 1
 
 
-def test_a_trainer_of_ones_own_writes_the_card(run, pushed, tmp_path):
-    from transformers import AutoModelForSequenceClassification
+PUSH = """
+import sys
+from transformers import AutoModelForSequenceClassification
+from duosent import ImageTextCollator, ImageTextProcessor, ImageTextTrainer, ImageTextTrainingArguments
 
-    from duosent import ImageTextCollator, ImageTextProcessor
+run, folder = sys.argv[1:]
+args = ImageTextTrainingArguments(folder, use_cpu=True, eval_strategy="no", load_best_model_at_end=False)
+collator = ImageTextCollator(ImageTextProcessor.from_pretrained(run))
+trainer = ImageTextTrainer(AutoModelForSequenceClassification.from_pretrained(run), args, collator)
+try:
+    trainer.create_model_card()
+except ValueError as error:
+    print(error)
+facts = {"language": "en", "license": "mit", "tags": "moods", "finetuned_from": "me/start", "dataset_tags": "me/posts"}
+print(trainer.push_to_hub("Mine", blocking=False, **facts).result()["commit"])
+"""
 
-    collator = ImageTextCollator(ImageTextProcessor.from_pretrained(run))
-    blind = {"eval_strategy": "no", "load_best_model_at_end": False}
-    args = ImageTextTrainingArguments(str(tmp_path / "own"), use_cpu=True, **blind)
-    trainer = ImageTextTrainer(AutoModelForSequenceClassification.from_pretrained(run), args, collator)
-    with pytest.raises(ValueError, match=r"holds no config\.json"):
-        trainer.create_model_card()
-    trainer.push_to_hub(language="en", license="mit", tags="moods", finetuned_from="me/start", dataset_tags="me/posts")
-    data = ModelCard(pushed[0][CARD_FILE]).data.to_dict()
+
+def test_a_trainer_of_ones_own_pushes(run, start_hub, tmp_path):
+    command = [sys.executable, "-c", PUSH, str(run), str(tmp_path / "own")]
+    done = subprocess.run(command, env=start_hub(tmp_path / "hub"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    refused, commit = done.stdout.splitlines()
+    assert "holds no config.json" in refused and len(commit) == 40
+    card = ModelCard.load(tmp_path / "hub" / "models" / "anna" / "own" / CARD_FILE)
+    data = card.data.to_dict()
     assert (data["language"], data["license"]) == (["en"], "mit")
     assert (data["datasets"], data["base_model"]) == (["me/posts"], ["me/start"])
-    assert data["tags"][-1] == "moods" and "# moods" in pushed[0][CARD_FILE]
+    assert data["tags"][-1] == "moods" and "# own" in card.text

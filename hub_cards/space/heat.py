@@ -13,7 +13,6 @@ BLUE, ORANGE = (33, 102, 172), (179, 88, 6)
 STRONGEST = 0.75
 # In log-odds. Where nothing changes them by more, there is nothing to colour.
 FAINTEST = 0.01
-LARGEST_SIDE = 640
 
 
 def colour_picture(picture: Image.Image, heat: np.ndarray) -> Image.Image:
@@ -22,14 +21,12 @@ def colour_picture(picture: Image.Image, heat: np.ndarray) -> Image.Image:
         picture: in RGB; its colours give way to greys.
         heat: `(rows, columns)` over the whole picture.
     """
-    shown = picture.copy()
-    shown.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-    grey = np.asarray(shown.convert("L"), dtype=float)[..., None]  # (height, width, 1)
+    grey = np.asarray(picture.convert("L"), dtype=float)[..., None]  # (height, width, 1)
     share = shares(heat)
     # As the picture was cut into cells: a pixel's cell is the last one that does not begin behind it.
     rows, columns = (
         np.searchsorted([size * number // cells for number in range(cells)], np.arange(size), side="right") - 1
-        for size, cells in zip((shown.height, shown.width), heat.shape, strict=True)
+        for size, cells in zip((picture.height, picture.width), heat.shape, strict=True)
     )
     share = share[rows][:, columns][..., None]  # (height, width, 1)
     colour = np.where(share > 0, BLUE, ORANGE)

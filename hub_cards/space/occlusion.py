@@ -19,6 +19,8 @@ GRID = 7
 # A longer text is hidden by groups of words.
 MOST_SPANS = 48
 BATCH_SIZE = 16
+# Of a picture in pixels; models look at fewer.
+LARGEST_SIDE = 1024
 
 
 @dataclass(frozen=True)
@@ -48,18 +50,24 @@ def occlude(classify, post: dict, progress: Callable[[float], None] = lambda sha
         progress: called with the share of the work that is done.
     """
     picture, spans = post["image"], split_words(post["text"] or "")
-    cells = [] if picture is None else [post | {"image": hidden} for hidden in without_each_cell(picture)]
-    words = [post | {"text": rest} for rest in without_each(spans)] if picture is not None or len(spans) > 1 else []
-    sides = (
-        {"words": post | {"image": None}, "picture": post | {"text": None}} if picture is not None and spans else {}
-    )
+    if picture is not None:
+        post = post | {"image": (picture := shrunk(picture, LARGEST_SIDE))}
+    cells = GRID * GRID if picture is not None else 0
+    words = len(spans) if picture is not None or len(spans) > 1 else 0
+    sides = {"words": {"image": None}, "picture": {"text": None}} if picture is not None and spans else {}
 
-    posts, answers = [post, *cells, *words, *sides.values()], []
-    for start in range(0, len(posts), BATCH_SIZE):
-        batch = posts[start : start + BATCH_SIZE]
+    # One batch after the other, for sixty pictures at once are many.
+    changes = itertools.chain(
+        [{}],
+        ({"image": hidden} for hidden in without_each_cell(picture)) if cells else [],
+        ({"text": rest} for rest in without_each(spans)) if words else [],
+        sides.values(),
+    )
+    answers = []
+    while batch := [post | change for change in itertools.islice(changes, BATCH_SIZE)]:
         logits = classify(batch, top_k=None, function_to_apply="none", batch_size=BATCH_SIZE)
         answers += [log_odds(answer, classify.model.config.problem_type) for answer in logits]
-        progress(len(answers) / len(posts))
+        progress(len(answers) / (1 + cells + words + len(sides)))
     rest = iter(answers)
     whole = next(rest)
 
@@ -71,7 +79,7 @@ def occlude(classify, post: dict, progress: Callable[[float], None] = lambda sha
             if hidden
         }
 
-    lost_by_cells, lost_by_words = lost(len(cells), GRID, GRID), lost(len(words), len(spans))
+    lost_by_cells, lost_by_words = lost(cells, GRID, GRID), lost(words, len(spans))
     return Occlusion(whole, spans, lost_by_cells, lost_by_words, alone=dict(zip(sides, rest, strict=True)))
 
 
@@ -92,7 +100,7 @@ def against_the_others(logits: list[dict]) -> list[dict]:
 
 
 def score_of(odds: float) -> float:
-    return 1 / (1 + math.exp(-odds))
+    return 0.5 * (1 + math.tanh(odds / 2))
 
 
 def by_label(answer: list[dict] | dict[str, list[dict]]) -> dict[str, float]:
@@ -100,6 +108,13 @@ def by_label(answer: list[dict] | dict[str, list[dict]]) -> dict[str, float]:
     if isinstance(answer, list):
         return {entry["label"]: entry["score"] for entry in answer}
     return {f"{task}: {entry['label']}": entry["score"] for task, entries in answer.items() for entry in entries}
+
+
+def shrunk(picture: Image.Image, side: int) -> Image.Image:
+    """The picture, or a smaller one whose longer side has so many pixels."""
+    smaller = picture.copy()
+    smaller.thumbnail((side, side))
+    return smaller
 
 
 def split_words(text: str) -> list[str]:

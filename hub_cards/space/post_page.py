@@ -10,7 +10,7 @@ from pathlib import Path
 import gradio as gr
 from example_posts import example_posts
 from heat import colour_picture, colour_words
-from occlusion import Occlusion, by_label, occlude, score_of
+from occlusion import Occlusion, by_label, occlude, score_of, shrunk
 
 # Seconds after which what a visitor sent is deleted.
 KEPT = 3600
@@ -20,6 +20,8 @@ LEGEND = (
     "it. **Orange**: without it the score rises, it speaks against this label. (By log-odds; the "
     "strongest colour is that of the strongest cell, and of the strongest word.)"
 )
+# Of the picture with the colours, in pixels.
+SHOWN_SIDE = 640
 # Gradio puts a visitor's own in its place.
 PROGRESS = gr.Progress()
 # One post after the other: the model has the whole machine for each.
@@ -113,7 +115,8 @@ def answers(classify, words: str, picture: str | None, target: str, progress: Ca
     labels = list(by_label(answer))
     chosen = gr.Dropdown(labels, value=labels[0])
     yield *bars, chosen, None, "", None, ""
-    found = post["image"], occlude(classify, post, lambda share: progress(share, desc="What it rests on"))
+    found = occlude(classify, post, lambda share: progress(share, desc="What it rests on"))
+    found = None if post["image"] is None else shrunk(post["image"], SHOWN_SIDE), found
     yield *bars, chosen, found, *explanation(found, labels[0])
 
 

@@ -8,7 +8,7 @@ import pytest
 from heat import BLUE, ORANGE, STRONGEST, colour_picture, colour_words, shares
 from hypothesis import given
 from hypothesis import strategies as st
-from occlusion import GRID, MOST_SPANS, cells_of, log_odds, occlude, score_of, split_words
+from occlusion import GRID, MOST_SPANS, cells_of, log_odds, occlude, score_of, shrunk, split_words
 from PIL import Image
 
 
@@ -96,7 +96,7 @@ def test_log_odds_of_several_tasks_are_those_of_each_tasks_softmax():
 def test_a_score_that_rounds_to_one_still_has_its_parts():
     logits = [{"label": "glad", "score": 40.0}, {"label": "sad", "score": 0.0}]
     assert log_odds(logits, None) == pytest.approx({"glad": 40, "sad": -40})
-    assert score_of(40) == pytest.approx(1) and score_of(-40) == pytest.approx(0, abs=1e-12)
+    assert score_of(40) == pytest.approx(1) and score_of(-1000) == 0
 
 
 @given(st.text(max_size=400))
@@ -151,5 +151,15 @@ def test_what_is_too_faint_has_no_colour():
     assert pixel == [255, 255, 255]
 
 
-def test_a_large_picture_is_shown_smaller():
-    assert colour_picture(Image.new("RGB", (3000, 1500)), np.zeros((GRID, GRID))).size == (640, 320)
+def test_a_large_picture_is_hidden_in_parts_of_a_smaller_one():
+    sizes = []
+
+    class Looking(Counting):
+        def answer(self, post):
+            sizes.append(post["image"] and post["image"].size)
+            return super().answer(post | {"image": None})
+
+    large = Image.new("RGB", (4000, 2000))
+    occlude(Looking(), post_of("sun", large))
+    assert set(sizes) == {(1024, 512), None} and large.size == (4000, 2000)
+    assert shrunk(Image.new("RGB", (30, 20)), 640).size == (30, 20)

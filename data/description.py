@@ -305,7 +305,7 @@ class _Part:
 
 def _rows(path: Path, columns: list[str]) -> Iterator[dict]:
     try:
-        with pq.ParquetFile(path, buffer_size=READ_AHEAD) as file:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_AHEAD) as file:
             for batch in file.iter_batches(BATCH, columns=columns):
                 batch.validate(full=True)  # words that are no UTF-8 would else be met far from here
                 yield from batch.to_pylist()

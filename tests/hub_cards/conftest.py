@@ -1,10 +1,13 @@
-"""Posts with pictures in three parts, for runs that leave a card."""
+"""Posts with pictures in three parts, for runs that leave a card, and a Hub for them."""
 
 import io
+from pathlib import Path
 
+import huggingface_hub.constants
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import transformers.utils.hub
 from PIL import Image
 
 
@@ -27,3 +30,14 @@ def posts(tmp_path_factory) -> str:
     for part in ("train", "validation", "test"):
         pq.write_table(table, folder / f"{part}.parquet")
     return str(folder)
+
+
+@pytest.fixture
+def hub(start_hub, tmp_path, monkeypatch) -> Path:
+    """The folder of a Hub that this process finds."""
+    environment = start_hub(tmp_path / "hub")
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", environment["HF_ENDPOINT"])
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)  # it remembers where it was made for
+    monkeypatch.setenv("HF_TOKEN", environment["HF_TOKEN"])
+    return tmp_path / "hub"

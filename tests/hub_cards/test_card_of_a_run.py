@@ -15,6 +15,7 @@ from PIL import Image
 from duosent.hub_cards.card_writer import CARD_FILE, is_ours, write_card
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.run import train
+from duosent.training.trainer import ImageTextTrainer
 
 SMALL = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
 
@@ -165,24 +166,11 @@ def test_no_checkpoint_is_pushed_on_the_way(tmp_path):
         ImageTextTrainingArguments(str(tmp_path), push_to_hub=True, hub_strategy="checkpoint")
 
 
-def commits(hub: Path) -> list[list[str]]:
-    """The names that each commit brought."""
-    return [json.loads(line) for line in (hub / "commits.jsonl").read_text().splitlines()]
-
-
-@pytest.mark.parametrize("lora", [[], ["--lora_rank", "2"]])
-def test_a_run_that_pushes_sends_what_publish_sends(
-    posts, text_encoder_dir, image_encoder_dir, start_hub, tmp_path, lora
-):
-    folder = tmp_path / "out"
-    words = ["--model", "mdse", "--data", posts, "--label", "mood", "--output-dir", str(folder)]
-    words += ["--text-encoder", text_encoder_dir, "--image-encoder", image_encoder_dir, "--hidden_size", "16"]
-    words += ["--num_attention_heads", "2", "--num_train_epochs", "1", *lora]
-    words += ["--push_to_hub", "true", "--hub_model_id", "me/moods"]
-    command = [sys.executable, "-m", "duosent", "train", *words]
-    done = subprocess.run(command, env=start_hub(tmp_path / "hub"), capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
-    there = tmp_path / "hub" / "models" / "me" / "moods"
+@pytest.mark.parametrize("lora", [{}, {"lora_rank": 2}])
+def test_a_run_that_pushes_sends_what_publish_sends(hub, posts, text_encoder_dir, image_encoder_dir, tmp_path, lora):
+    folder, there = tmp_path / "out", hub / "models" / "me" / "moods"
+    options = {"push_to_hub": True, "hub_model_id": "me/moods"}
+    trained(folder, posts, text_encoder_dir, image_encoder_dir, **options, **lora)
     card = ModelCard.load(there / CARD_FILE)
     figures = json.loads((folder / "metrics.json").read_text())
     [result] = card.data.to_dict()["model-index"][0]["results"]
@@ -196,34 +184,26 @@ def test_a_run_that_pushes_sends_what_publish_sends(
     assert names >= {"model.safetensors", "config.json", "processor_config.json", "handler.py", "metrics.json"}
     for file in there.rglob("*.*"):
         assert str(tmp_path).encode() not in file.read_bytes(), file
-    assert len(commits(tmp_path / "hub")) == 1
+    [commit] = [json.loads(line) for line in (hub / "commits.jsonl").read_text().splitlines()]
+    assert commit["summary"] == "End of training" and set(commit["files"]) == names
 
 
-PUSH = """
-import sys
-from transformers import AutoModelForSequenceClassification
-from duosent import ImageTextCollator, ImageTextProcessor, ImageTextTrainer, ImageTextTrainingArguments
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_trainer_of_ones_own_pushes(run, hub, tmp_path, blocking):
+    from transformers import AutoModelForSequenceClassification
 
-run, folder = sys.argv[1:]
-args = ImageTextTrainingArguments(folder, use_cpu=True, eval_strategy="no", load_best_model_at_end=False)
-collator = ImageTextCollator(ImageTextProcessor.from_pretrained(run))
-trainer = ImageTextTrainer(AutoModelForSequenceClassification.from_pretrained(run), args, collator)
-try:
-    trainer.create_model_card()
-except ValueError as error:
-    print(error)
-facts = {"language": "en", "license": "mit", "tags": "moods", "finetuned_from": "me/start", "dataset_tags": "me/posts"}
-print(trainer.push_to_hub("Mine", blocking=False, **facts).result()["commit"])
-"""
+    from duosent import ImageTextCollator, ImageTextProcessor
 
-
-def test_a_trainer_of_ones_own_pushes(run, start_hub, tmp_path):
-    command = [sys.executable, "-c", PUSH, str(run), str(tmp_path / "own")]
-    done = subprocess.run(command, env=start_hub(tmp_path / "hub"), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    refused, commit = done.stdout.splitlines()
-    assert "holds no config.json" in refused and len(commit) == 40
-    card = ModelCard.load(tmp_path / "hub" / "models" / "anna" / "own" / CARD_FILE)
+    collator = ImageTextCollator(ImageTextProcessor.from_pretrained(run))
+    blind = {"eval_strategy": "no", "load_best_model_at_end": False}
+    args = ImageTextTrainingArguments(str(tmp_path / "own"), use_cpu=True, **blind)
+    trainer = ImageTextTrainer(AutoModelForSequenceClassification.from_pretrained(run), args, collator)
+    with pytest.raises(ValueError, match=r"holds no config\.json"):
+        trainer.create_model_card()
+    facts = {"language": "en", "license": "mit", "tags": "moods", "finetuned_from": "me/start"}
+    sent = trainer.push_to_hub("Mine", blocking=blocking, dataset_tags="me/posts", **facts)
+    assert len((sent if blocking else sent.result())["commit"]) == 40
+    card = ModelCard.load(hub / "models" / "anna" / "own" / CARD_FILE)
     data = card.data.to_dict()
     assert (data["language"], data["license"]) == (["en"], "mit")
     assert (data["datasets"], data["base_model"]) == (["me/posts"], ["me/start"])

@@ -91,8 +91,8 @@ def test_a_card_with_everything(tmp_path):
         "How the parts came about: by hand too",
         "Language of the words: en, pt-br",
         "License: cc-by-4.0",
-        "no majority: 17",
-        "Anna, Posts, 2026",
+        "“no majority”: 17",
+        "Cite as: Anna, Posts, 2026",
     ):
         assert line in text.split("\n"), line
     for row in (

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import huggingface_hub.constants
 import pyarrow.parquet as pq
 import pytest
 from commands import call, wrong_call
@@ -101,16 +100,6 @@ def prepared(tmp_path_factory) -> Path:
 @pytest.fixture
 def copied(prepared, tmp_path) -> Path:
     return Path(shutil.copytree(prepared, tmp_path / "posts", symlinks=True))
-
-
-@pytest.fixture
-def hub(start_hub, tmp_path, monkeypatch) -> Path:
-    """The folder of a Hub that this process finds."""
-    environment = start_hub(tmp_path / "hub")
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", environment["HF_ENDPOINT"])
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setenv("HF_TOKEN", environment["HF_TOKEN"])
-    return tmp_path / "hub"
 
 
 def commits(hub: Path) -> list[dict]:

@@ -295,7 +295,7 @@ def test_a_broken_connection_goes_on(prepared, start_hub, tmp_path):
     words = [sys.executable, "-m", "duosent", "publish", "--dataset", str(prepared), "anna/posts", "--private"]
     done = subprocess.run(words, env=start_hub(tmp_path / "hub", takes=2), capture_output=True, text=True)
     assert done.returncode == 1 and "the same command goes on with it" in done.stderr, done.stderr
-    assert done.stderr.count("\n") == 1 and commits(tmp_path / "hub") == []
+    assert "Traceback" not in done.stderr and commits(tmp_path / "hub") == []
     arrived = {file: file.stat().st_mtime_ns for file in (tmp_path / "hub" / "lfs").iterdir()}
     assert len(arrived) == 2
     done = subprocess.run(words, env=start_hub(tmp_path / "hub"), capture_output=True, text=True)

@@ -88,7 +88,6 @@ def test_the_module_is_the_command():
     ("name", "version"),
     [
         ("serve", "0.4"),
-        ("export", "0.5"),
         ("explain", "0.6"),
     ],
 )

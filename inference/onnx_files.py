@@ -10,6 +10,8 @@ OPSET = 20
 ONNX_FILE = "model.onnx"
 # An ONNX file holds less than 2 GiB; the weights of a larger model stand in a second file beside it.
 DATA_FILE = f"{ONNX_FILE}.data"
+# What holds weights to quantise; a Gemm is made a MatMul first.
+MATRIX_PRODUCTS = ("MatMul",)
 # Names of the axes that may have any size.
 AXES = ("batch", "length")
 
@@ -46,7 +48,7 @@ def _name_axes(graph) -> None:
             value.shape[axis] = name
 
 
-def quantise(file: Path, folder: Path) -> Path:
+def quantise(file: Path, folder: Path, operators: tuple[str, ...] = MATRIX_PRODUCTS) -> Path:
     """Write `model.onnx` with the weights of its matrix products as whole numbers of eight bits, one scale a column.
 
     What is multiplied with them is rounded to eight bits too, when it is known, with a scale of its own (dynamic
@@ -55,6 +57,7 @@ def quantise(file: Path, folder: Path) -> Path:
     Args:
         file: what `write_onnx` wrote.
         folder: another one, which must exist.
+        operators: of ONNX, those whose weights are quantised.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -69,7 +72,7 @@ def quantise(file: Path, folder: Path) -> Path:
         quantize_dynamic(
             model,
             folder / ONNX_FILE,
-            op_types_to_quantize=["MatMul"],  # a Gemm is made one first
+            op_types_to_quantize=list(operators),
             per_channel=True,
             weight_type=QuantType.QInt8,
             use_external_data_format=(file.parent / DATA_FILE).is_file(),
@@ -79,4 +82,4 @@ def quantise(file: Path, folder: Path) -> Path:
     return folder / ONNX_FILE
 
 
-__all__ = ["DATA_FILE", "ONNX_FILE", "OPSET", "quantise", "write_onnx"]
+__all__ = ["DATA_FILE", "MATRIX_PRODUCTS", "ONNX_FILE", "OPSET", "quantise", "write_onnx"]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from commands import call, wrong_call
-from exports import random_posts, save_checkpoint, tiny_classifier
+from exports import assert_graph_of, assert_the_same_logits, random_posts, save_checkpoint, tiny_classifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,8 +21,6 @@ from transformers import pipeline
 
 from duosent import RadmForVisualQuestionAnswering
 from duosent.inference.export import export
-from duosent.inference.exported_program import export_program, graph_inputs
-from duosent.inference.onnx_files import write_onnx
 from duosent.inference.onnx_model import OnnxModelForImageTextClassification
 
 TASKS = {"mood": ["sad", "glad"], "desire": ["none", "family", "love"]}
@@ -67,16 +65,6 @@ def run(folder) -> OnnxModelForImageTextClassification:
     return OnnxModelForImageTextClassification.from_pretrained(folder)
 
 
-def as_read(graph, posts: dict) -> dict:
-    return {name: tensor for name, tensor in posts.items() if name in graph.inputs}
-
-
-@torch.no_grad()
-def assert_the_same_logits(model, graph, rows: int, length: int, seed: int) -> None:
-    posts = as_read(graph, random_posts(model, rows, length, seed))
-    assert_close(graph(**posts).logits, model(**posts).logits, atol=1e-4, rtol=0)
-
-
 @settings(max_examples=40)
 @given(rows=st.integers(1, 9), length=st.integers(1, 40), seed=st.integers(0, 2**31))
 def test_the_graph_gives_the_logits_of_the_model_for_any_number_and_length(model, run, rows, length, seed):
@@ -85,7 +73,7 @@ def test_the_graph_gives_the_logits_of_the_model_for_any_number_and_length(model
 
 @given(rows=st.integers(1, 5), length=st.integers(1, 30), more=st.integers(1, 20), seed=st.integers(0, 2**31))
 def test_padding_changes_nothing_and_rows_do_not_see_each_other(run, rows, length, more, seed):
-    posts = random_posts(None, rows, length, seed)
+    posts = random_posts(rows, length, seed)
     together = run(**posts).logits
     pad = torch.nn.functional.pad
     words = {name: pad(posts[name], (0, more), value=1) for name in ("input_ids", "token_type_ids")}
@@ -97,7 +85,7 @@ def test_padding_changes_nothing_and_rows_do_not_see_each_other(run, rows, lengt
 
 
 def test_a_side_that_no_post_has_may_be_none(model, run):
-    posts = random_posts(model, 3, 6, seed=0)
+    posts = random_posts(3, 6, seed=0)
     posts["text_present"][:] = posts["image_present"][:] = True
     posts["attention_mask"][:] = 1
     words = ("input_ids", "attention_mask", "token_type_ids", "text_present")
@@ -112,11 +100,11 @@ def test_a_side_that_no_post_has_may_be_none(model, run):
 
 
 def test_what_the_graph_cannot_read_is_one_sentence(run):
-    posts = random_posts(None, 2, 5, seed=0)
+    posts = random_posts(2, 5, seed=0)
     del posts["token_type_ids"]
     with pytest.raises(ValueError, match="^token_type_ids must be given with input_ids"):
         run(**posts)
-    long = random_posts(None, 2, 70, seed=0)
+    long = random_posts(2, 70, seed=0)
     with pytest.raises(
         ValueError, match=r"^input_ids must be .* \(batch, length\) with length from 1 to 64, got \(2, 70"
     ):
@@ -192,19 +180,6 @@ def test_radm_keeps_its_logits(tokenizer, processor, tmp_path):
     assert_graph_of(model, processor, tmp_path, examples=20)
 
 
-def assert_graph_of(model, processor, folder: Path, examples: int) -> None:
-    """Written, read and asked with posts of all sorts."""
-    file = write_onnx(export_program(model, processor), folder)
-    graph = OnnxModelForImageTextClassification.from_graph(model.config, graph_inputs(model, processor), file)
-
-    @settings(max_examples=examples)
-    @given(rows=st.integers(1, 9), length=st.integers(1, 40), seed=st.integers(0, 2**31))
-    def holds(rows, length, seed):
-        assert_the_same_logits(model, graph, rows, length, seed)
-
-    holds()
-
-
 def test_eight_bits_by_the_command(capsys, tokenizer, processor, data, tmp_path):
     """Words alone, two labels at once: the report, the weights in eight bits, and what answers."""
     tasks = {"feeling": ["negative", "neutral", "positive"], "about": ["sun", "rest"]}
@@ -250,7 +225,7 @@ def test_torch_export_writes_a_program(capsys, tokenizer, processor, tmp_path):
     assert f"The torch-export graph in float32 is in {folder}." in out
     program = torch.export.load(folder / "model.pt2").module()
     for rows in (1, 4):
-        posts = {name: random_posts(model, rows, 1, seed=rows)[name] for name in ("pixel_values", "image_present")}
+        posts = {name: random_posts(rows, 1, seed=rows)[name] for name in ("pixel_values", "image_present")}
         with torch.no_grad():
             assert_close(program(**posts), model(**posts).logits, atol=1e-4, rtol=0)
     with zipfile.ZipFile(folder / "model.pt2") as archive:

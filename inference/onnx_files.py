@@ -8,7 +8,8 @@ from torch.export import ExportedProgram
 
 OPSET = 20
 ONNX_FILE = "model.onnx"
-# An ONNX file holds less than 2 GiB; the weights of a larger model stand in a second file beside it.
+# An ONNX file holds less than 2 GiB: more bytes of weights than these stand in a second file beside it.
+LARGEST_FILE = 1_900_000_000
 DATA_FILE = f"{ONNX_FILE}.data"
 # What holds weights to quantise; a Gemm is made a MatMul first.
 MATRIX_PRODUCTS = ("MatMul",)
@@ -37,7 +38,8 @@ def write_onnx(program: ExportedProgram, folder: Path) -> Path:
         for part in (node, *node.outputs):
             part.metadata_props.clear()
     file = folder / ONNX_FILE
-    exported.save(file, external_data=False)
+    weights = sum(tensor.nbytes for tensor in program.state_dict.values())
+    exported.save(file, external_data=weights > LARGEST_FILE)
     return file
 
 

@@ -22,10 +22,17 @@ from transformers import pipeline
 from duosent import RadmForVisualQuestionAnswering
 from duosent.inference.export import export
 from duosent.inference.onnx_model import OnnxModelForImageTextClassification
+from duosent.processing.collator import ImageTextCollator
 
 TASKS = {"mood": ["sad", "glad"], "desire": ["none", "family", "love"]}
-POSTS = [("good sun", "green", "positive"), ("bad rain", "red", "negative"), ("the dog", None, "neutral")]
-POSTS += [(None, "red", "negative"), ("so happy we love it", "green", "positive")]
+# Words, picture, and two labels.
+POSTS = [
+    ("good sun", "green", "positive", "sun"),
+    ("bad rain", "red", "negative", "rest"),
+    ("the dog", None, "neutral", "rest"),
+    (None, "red", "negative", "rest"),
+    ("so happy we love it", "green", "positive", "sun"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +41,8 @@ def data(tmp_path_factory) -> str:
     for colour in ("red", "green"):
         Image.new("RGB", (32, 32), colour).save(folder / f"{colour}.png")
     rows = [
-        {"id": f"p{number}", "text": text, "image": colour and f"{colour}.png", "feeling": label}
-        | {"about": "sun" if text == "good sun" else "rest"}
-        for number, (text, colour, label) in enumerate(POSTS)
+        {"id": f"p{number}", "text": text, "image": colour and f"{colour}.png", "feeling": label, "about": about}
+        for number, (text, colour, label, about) in enumerate(POSTS)
     ]
     (folder / "validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(folder)
@@ -195,17 +201,25 @@ def test_eight_bits_by_the_command(capsys, tokenizer, processor, data, tmp_path)
     assert (found["split"], found["eager"]["posts"]) == ("validation", len(POSTS))
 
     graph = OnnxModelForImageTextClassification.from_pretrained(folder)
-    rows = [post[0] for post in POSTS]
-    batch = processor(text=rows, images=None, return_tensors="pt")
+    batch = ImageTextCollator(processor)([{"text": post[0], "image": None} for post in POSTS])
     with torch.no_grad():
         exact = model(**batch).logits.numpy()
     eight = graph(**batch).logits.numpy()
-    assert found["int8"]["largest_logit_difference"] == pytest.approx(np.abs(eight - exact).max(), rel=0.2)
+    assert found["int8"]["largest_logit_difference"] == pytest.approx(np.abs(eight - exact).max(), rel=1e-3)
     assert found["float32"]["largest_logit_difference"] < 1e-4 < found["int8"]["largest_logit_difference"] < 0.5
-    alike = [
-        (a[:3].argmax(), a[3:].argmax()) == (b[:3].argmax(), b[3:].argmax()) for a, b in zip(eight, exact, strict=True)
-    ]
-    assert found["int8"]["label_agreement"] == sum(alike) / len(alike)
+
+    truth = [(tasks["feeling"].index(post[2]), tasks["about"].index(post[3])) for post in POSTS]
+    answers = {
+        name: [(row[:3].argmax(), row[3:].argmax()) for row in logits]
+        for name, logits in (("eager", exact), ("int8", eight))
+    }
+    same = [answer == other for answer, other in zip(answers["int8"], answers["eager"], strict=True)]
+    assert found["int8"]["label_agreement"] == sum(same) / len(same)
+    right = {}
+    for name, given_answers in answers.items():
+        right[name] = (np.array(given_answers) == np.array(truth)).mean()  # two tasks of as many posts
+        assert found[name]["accuracy"] == pytest.approx(right[name])
+    assert found["int8"]["accuracy_lost"] == pytest.approx(right["eager"] - right["int8"])
 
     stored = onnx.load(folder / "model.onnx").graph
     # Of the tower's layer queries, keys, values, output and feed-forward, and the classifier's two.
@@ -216,12 +230,13 @@ def test_eight_bits_by_the_command(capsys, tokenizer, processor, data, tmp_path)
     }
 
 
-def test_torch_export_writes_a_program(capsys, tokenizer, processor, tmp_path):
+def test_torch_export_writes_a_program(capsys, data, tokenizer, processor, tmp_path):
     model = tiny_classifier("image", tokenizer, problem_type="multi_label_classification")
     checkpoint = save_checkpoint(model, processor, tmp_path / "image")
     folder = tmp_path / "out"
-    code, out, err = call(capsys, "export", checkpoint, "--format", "torch-export", "--output", folder)
+    code, out, err = call(capsys, "export", checkpoint, "--format", "torch-export", "--output", folder, "--data", data)
     assert code == 0, err
+    assert "validation, 5 posts" in out and "accuracy" not in out  # no column label in the data
     assert f"The torch-export graph in float32 is in {folder}." in out
     program = torch.export.load(folder / "model.pt2").module()
     for rows in (1, 4):

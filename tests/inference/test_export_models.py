@@ -1,11 +1,13 @@
 """Every classifier and every kind of tower as ONNX; a minute or more for all of them."""
 
 import pytest
-from exports import assert_graph_of, tiny_classifier
+from exports import assert_graph_of, random_posts, tiny_classifier
 from tiny import CLASSIFIERS, TEXT
 from transformers import PreTrainedTokenizerFast
 
-from duosent import ImageTextProcessor
+from duosent import ImageTextProcessor, OnnxModelForImageTextClassification
+from duosent.inference.exported_program import graph_inputs
+from duosent.inference.onnx_files import DATA_FILE, ONNX_FILE, quantise
 
 TASKS = {"mood": ["sad", "glad"], "desire": ["none", "family", "love"]}
 ROBERTA = {"model_type": "roberta", "pad_token_id": 0, "eos_token_id": 3, "bos_token_id": 2, "type_vocab_size": 1}
@@ -78,3 +80,18 @@ def test_targets_behind_a_separator(tokenizer, without_segments, tmp_path):
     """RoBERTa has no segments: the target is what stands behind the separator."""
     model = tiny_classifier("tombert", tokenizer, **TOWERS["roberta"])
     assert_graph_of(model, without_segments, tmp_path, examples=25)
+
+
+@pytest.mark.slow
+def test_large_weights_stand_in_a_file_of_their_own(tokenizer, processor, tmp_path, monkeypatch):
+    monkeypatch.setattr("duosent.inference.onnx_files.LARGEST_FILE", 0)
+    model, eight = tiny_classifier("text", tokenizer), tmp_path / "eight"
+    eight.mkdir()
+    assert_graph_of(model, processor, tmp_path, examples=3)
+    quantise(tmp_path / ONNX_FILE, eight)
+    tower = sum(tensor.nbytes for tensor in model.state_dict().values())
+    for folder, smallest in ((tmp_path, 0.8 * tower), (eight, 0.2 * tower)):
+        assert (folder / DATA_FILE).stat().st_size > smallest
+    inputs = graph_inputs(model, processor)
+    graph = OnnxModelForImageTextClassification.from_graph(model.config, inputs, eight / ONNX_FILE)
+    assert graph(**{name: random_posts(2, 5, seed=0)[name] for name in inputs}).logits.shape == (2, 3)

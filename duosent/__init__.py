@@ -31,6 +31,7 @@ _PUBLIC_NAMES = {
     "MdseConfig": "configuration.configuration_mdse",
     "MdseForImageTextClassification": "modeling.modeling_mdse",
     "MdseModel": "modeling.modeling_mdse",
+    "OnnxModelForImageTextClassification": "inference.onnx_model",
     "RadmConfig": "configuration.configuration_radm",
     "RadmForImageTextClassification": "modeling.modeling_radm",
     "RadmForVisualQuestionAnswering": "modeling.modeling_radm",

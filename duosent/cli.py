@@ -22,6 +22,7 @@ from duosent import __version__
 from duosent.card_command import declare_card_flags, run_card
 from duosent.comparison_tables import comparison_table, search_table, summary_table
 from duosent.data_tables import audit_table, prepared_table
+from duosent.export_command import declare_export_flags, run_export
 from duosent.parsing import CommandParser, hyphened
 from duosent.publish_command import declare_publish_flags, run_publish
 from duosent.serve_command import declare_serve_flags, run_serve
@@ -33,7 +34,6 @@ CONSISTENT = "of a model with several labels: only answers that occurred togethe
 
 # What the other commands will do, and the version that they come with.
 LATER = {
-    "export": ("turn a checkpoint into ONNX", "0.5"),
     "explain": ("show which words and which part of a picture an answer rests on", "0.6"),
 }
 
@@ -425,6 +425,8 @@ def declare_predict(parser: CommandParser) -> None:
     _declare_columns(parser, labels=False)
     parser.add_argument("--consistent", action="store_true", help=CONSISTENT)
     parser.add_argument("--device", help="cpu, cuda, ...; default: the accelerator where there is one")
+    note = "what computes: torch a checkpoint (%(default)s), onnx a folder of duosent export"
+    parser.add_argument("--backend", choices=["torch", "onnx"], default="torch", help=note)
     _declare_common(parser)
 
 
@@ -443,16 +445,13 @@ def predict(options, free, parser) -> None:
     from duosent.inference.scoring import predict as predict_post
     from duosent.inference.scoring import predict_table, predict_targets
 
+    how = {name: getattr(options, name) for name in ("device", "consistent", "backend")}
     if one_post and len(options.target or []) > 1:
-        answers = predict_targets(
-            options.checkpoint, options.text, options.image, options.target, options.device, options.consistent
-        )
+        answers = predict_targets(options.checkpoint, options.text, options.image, options.target, **how)
         return _show(options, {"targets": answers}, targets_table(answers))
     if one_post:
         target = options.target[0] if options.target else None
-        answer = predict_post(
-            options.checkpoint, options.text, options.image, target, options.device, options.consistent
-        )
+        answer = predict_post(options.checkpoint, options.text, options.image, target, **how)
         return _show(options, answer, scores_table(answer))
     answer = predict_table(
         options.checkpoint,
@@ -460,11 +459,10 @@ def predict(options, free, parser) -> None:
         options.output,
         split=options.split,
         columns=_columns(options),
-        consistent=options.consistent,
         batch_size=options.batch_size,
         num_workers=options.num_workers,
-        device=options.device,
         overwrite=options.overwrite,
+        **how,
     )
     refused = f"{answer['rejected']} posts could not be read: {answer['rejected_file']} says why."
     table = f"{answer['n']} posts answered in {answer['predictions']}."
@@ -544,6 +542,18 @@ def serve(options, free, parser) -> None:
     run_serve(options, parser)
 
 
+def declare_export(parser: CommandParser) -> None:
+    declare_export_flags(parser)
+    _declare_columns(parser)
+    _declare_common(parser)
+
+
+def export(options, free, parser) -> None:
+    """Turn a checkpoint into ONNX or a torch.export program, and say how far it gives the same answers."""
+    _register()
+    _show(options, *run_export(options, _columns(options), _command_line()))
+
+
 COMMANDS = {
     "demo": (declare_demo, demo),
     "prepare": (declare_prepare, prepare),
@@ -555,6 +565,7 @@ COMMANDS = {
     "card": (declare_card, card),
     "publish": (declare_publish, publish),
     "serve": (declare_serve, serve),
+    "export": (declare_export, export),
 }
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from duosent.data.pairs import load_pairs
+from duosent.inference.backends import load_backend, trained_columns
 from duosent.inference.post_logits import post_logits, readable_posts
 from duosent.modeling.label_scores import best_labels, label_names, label_scores
 from duosent.processing.collator import ImageTextCollator
@@ -20,8 +20,6 @@ from duosent.training.checkpoints import (
     CallError,
     answers_questions,
     check_output_dir,
-    load_checkpoint,
-    read_run,
 )
 from duosent.training.joint_labels import check_consistent
 
@@ -38,6 +36,7 @@ def predict(
     target: str | None = None,
     device: str | None = None,
     consistent: bool = False,
+    backend: str = "torch",
 ) -> dict:
     """Label and scores of one post, or the answer to a question about a picture.
 
@@ -49,6 +48,7 @@ def predict(
         device: "cpu", "cuda", ...; None takes the accelerator where there is one.
         consistent: of a model with several labels, take of the combinations that occurred in training the most
             probable one, so that the labels do not contradict one another.
+        backend: "torch", or "onnx" for a folder that `duosent export` wrote.
 
     Returns: `{"label": name, "scores": {name: score}}`. Scores are in [0, 1] and sum to 1; of a model with several
         labels a post each is its own probability, and `label` is the list of those above one half.
@@ -59,7 +59,8 @@ def predict(
     Raises:
         CallError: if there is no such checkpoint, or nothing in the post that the model reads.
     """
-    [answer] = _predict(checkpoint, [{"text": text, "image": image, "target": target}], device, consistent)
+    post = {"text": text, "image": image, "target": target}
+    [answer] = _predict(checkpoint, [post], device, consistent, backend)
     return answer
 
 
@@ -70,11 +71,12 @@ def predict_targets(
     targets: list[str],
     device: str | None = None,
     consistent: bool = False,
+    backend: str = "torch",
 ) -> list[dict]:
     """What one post feels about each of several targets, in one call.
 
     Args:
-        checkpoint, text, image, device, consistent: as in `predict`.
+        checkpoint, text, image, device, consistent, backend: as in `predict`.
         targets: at least one. Where the text holds `$T$`, each takes its place in turn; where it does not, the text
             stands as it is. Either way the model reads the target beside it.
 
@@ -86,15 +88,14 @@ def predict_targets(
     if not targets or not all(target.strip() for target in targets):
         raise CallError(f"targets must be words, at least one, got {targets}.")
     posts = [{"text": text, "image": image, "target": target} for target in targets]
-    answers = _predict(checkpoint, posts, device, consistent)
+    answers = _predict(checkpoint, posts, device, consistent, backend)
     return [{"target": target, **answer} for target, answer in zip(targets, answers, strict=True)]
 
 
-def _predict(checkpoint: str, posts: list[dict], device: str | None, consistent: bool) -> list[dict]:
-    model, processor = load_checkpoint(checkpoint)
+def _predict(checkpoint: str, posts: list[dict], device: str | None, consistent: bool, backend: str) -> list[dict]:
+    model, processor = load_backend(checkpoint, backend, device)
     if consistent:
         check_consistent(model.config)
-    model.to(device or default_device())
     batch = ImageTextCollator(processor)(posts)
     if not readable_posts(model, batch).all():
         raise CallError("The post must have a text or a picture that the model reads, got neither.")
@@ -125,6 +126,7 @@ def predict_table(
     num_workers: int = 0,
     device: str | None = None,
     overwrite: bool = False,
+    backend: str = "torch",
 ) -> dict:
     """Label and scores of every post of a data set, as Parquet.
 
@@ -142,7 +144,7 @@ def predict_table(
         consistent: as in `predict`.
         batch_size: posts a batch.
         num_workers: processes that read pictures; 0 reads them in this one.
-        device: as in `predict`.
+        device, backend: as in `predict`.
 
     Returns: `{"predictions": file, "n": rows answered, "rejected": rows not read, "rejected_file": file}`.
 
@@ -150,11 +152,10 @@ def predict_table(
         CallError: for an option that cannot be followed.
     """
     check_output_dir(Path(output_dir), overwrite)
-    model, processor = load_checkpoint(checkpoint)
+    model, processor = load_backend(checkpoint, backend, device)
     if consistent:
         check_consistent(model.config)
-    model.to(device or default_device())
-    columns = {**read_run(checkpoint).get("columns", {}), **(columns or {})}
+    columns = {**trained_columns(checkpoint), **(columns or {})}
     for column in ("label_column", "text_label_column", "image_label_column", "label_columns"):
         columns[column] = None
     try:
@@ -207,10 +208,6 @@ class ReadableRows:
             except (ValueError, OSError) as error:
                 rejected.append({"id": str(row["id"]), "reason": str(error)})
         return [str(row["id"]) for row in read], self.collator(read) if read else None, rejected
-
-
-def default_device() -> str:
-    return str(torch.accelerator.current_accelerator() or "cpu") if torch.accelerator.is_available() else "cpu"
 
 
 def _answer(model: PreTrainedModel, batches: DataLoader, consistent: bool) -> Iterator[tuple[list[dict], list[dict]]]:

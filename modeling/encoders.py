@@ -130,7 +130,8 @@ def count_posts(input_ids: Tensor | None, pixel_values: Tensor | None) -> int:
     """
     if input_ids is None and pixel_values is None:
         raise ValueError("input_ids or pixel_values must be given, got None for both.")
-    return len(pixel_values) if input_ids is None else len(input_ids)
+    # A shape, not len(): torch.export would take that for a constant.
+    return pixel_values.shape[0] if input_ids is None else input_ids.shape[0]
 
 
 class TokenProjection(nn.Module):
@@ -153,7 +154,8 @@ class TokenProjection(nn.Module):
         """
         tokens = torch.where(present[:, None, None], self.projection(tokens), self.missing)  # (B, N, D)
         first = torch.arange(mask.shape[1], device=mask.device) == 0  # (N,)
-        return tokens, torch.where(present[:, None], mask, first)
+        # No torch.where: ONNX Runtime has none of booleans.
+        return tokens, (mask & present[:, None]) | (first & ~present[:, None])
 
     def absent(self, batch_size: int) -> tuple[Tensor, Tensor]:
         """The learned token for a whole batch without this side: `(B, 1, D)` and its mask `(B, 1)`."""

@@ -54,7 +54,7 @@ class TensorFusion(nn.Module):
 
 def with_one(feature: Tensor) -> Tensor:
     """`(B, D)` -> `(B, D + 1)`, a 1 behind each row."""
-    return torch.cat([feature, feature.new_ones(len(feature), 1)], dim=-1)
+    return torch.cat([feature, feature.new_ones(feature.shape[0], 1)], dim=-1)
 
 
 class TfnForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedModel):

@@ -87,7 +87,6 @@ def test_the_module_is_the_command():
 @pytest.mark.parametrize(
     ("name", "version"),
     [
-        ("export", "0.5"),
         ("explain", "0.6"),
     ],
 )

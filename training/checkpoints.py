@@ -13,6 +13,8 @@ from duosent.modeling.modeling_radm import RadmForVisualQuestionAnswering
 from duosent.processing.processing_image_text import ImageTextProcessor
 
 RUN_FILE = "run.json"
+# What `duosent export` leaves in a folder, which is then no checkpoint.
+EXPORT_FILE = "export.json"
 
 
 class CallError(ValueError):
@@ -42,9 +44,14 @@ def load_checkpoint(checkpoint: str) -> tuple[PreTrainedModel, ImageTextProcesso
     questions if it was saved as one that does. Adapters in a folder are merged into the towers that it names.
 
     Raises:
-        CallError: if there is no such checkpoint, or it is not one of this package's; and for adapters if their
-            towers are not to be had.
+        CallError: if there is no such checkpoint, or it is not one of this package's; for a folder of
+            `duosent export`; and for adapters if their towers are not to be had.
     """
+    exported = read_json(Path(checkpoint) / EXPORT_FILE)
+    if exported:
+        ways = {"onnx": "duosent predict runs it with --backend onnx", "torch-export": "torch.export.load reads it"}
+        way = ways[exported["format"]]
+        raise CallError(f"{checkpoint} is an exported model ({exported['format']}) and no checkpoint: {way}.")
     config = read_config(checkpoint)
     # One config serves both heads of RADM: only the class that was saved tells them apart.
     answers = RadmForVisualQuestionAnswering.__name__ in (config.architectures or [])
@@ -177,6 +184,7 @@ def check_output_dir(output_dir: Path, may_be_used: bool) -> None:
 
 
 __all__ = [
+    "EXPORT_FILE",
     "CallError",
     "answers_questions",
     "check_output_dir",

@@ -62,7 +62,7 @@ def export(
         checkpoint: folder or Hub name of a classifier.
         output_dir: it must be empty unless `overwrite`.
         format: "onnx" for ONNX Runtime, or "torch-export" for `torch.export.load`.
-        int8: of ONNX, weights of the matrix products in eight bits, see `quantise`.
+        int8: of ONNX, embeddings and the weights of matrix products in eight bits, see `quantise`.
         data: what `load_pairs` takes; the model and the graph answer its posts. None for made-up posts alone.
         split: which part of the data; None where there is only one.
         columns: keywords of `load_pairs`; a column that is not given is the one that the checkpoint was trained with.

@@ -225,9 +225,8 @@ def test_eight_bits_by_the_command(capsys, tokenizer, processor, data, tmp_path)
     # Of the tower's layer queries, keys, values, output and feed-forward, and the classifier's two.
     assert [node.op_type for node in stored.node].count("MatMulInteger") == 8
     kinds = {tensor.name: tensor.data_type for tensor in stored.initializer}
-    assert {kind for name, kind in kinds.items() if "embeddings" in name and "weight" in name} == {
-        onnx.TensorProto.FLOAT
-    }
+    embeddings = [kind for name, kind in kinds.items() if name.endswith("embeddings.weight_quantized")]
+    assert embeddings == [onnx.TensorProto.UINT8] * 3
 
 
 def test_torch_export_writes_a_program(capsys, data, tokenizer, processor, tmp_path):

@@ -12,7 +12,7 @@ def declare_export_flags(parser: CommandParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder or Hub name of a classifier")
     note = "onnx for ONNX Runtime (%(default)s; needs duosent[onnx]), torch-export for torch.export.load"
     parser.add_argument("--format", choices=FORMATS, default="onnx", help=note)
-    note = "of onnx: the weights of matrix products in eight bits; smaller, and not quite the same answers"
+    note = "of onnx: embeddings and the weights of matrix products in eight bits; not quite the same answers"
     parser.add_argument("--int8", action="store_true", help=note)
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the graph and all it needs")
     parser.add_argument("--overwrite", action="store_true", help="take an output folder that is not empty")

@@ -1,13 +1,15 @@
 """`duosent export`: a checkpoint -> a folder that runs without its code, and how far it gives the same answers."""
 
 import hashlib
-import importlib.metadata
+import importlib
 import importlib.util
+import logging
 import os
 import tempfile
 from pathlib import Path
 
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from duosent.data.fingerprint import fingerprint
@@ -28,6 +30,8 @@ from duosent.training.checkpoints import (
     write_json,
 )
 from duosent.training.classification_task import ClassificationTask
+
+logger = logging.getLogger(__name__)
 
 FORMATS = ("onnx", "torch-export")
 # What each needs beside torch.
@@ -58,7 +62,7 @@ def export(
         checkpoint: folder or Hub name of a classifier.
         output_dir: it must be empty unless `overwrite`.
         format: "onnx" for ONNX Runtime, or "torch-export" for `torch.export.load`.
-        int8: of ONNX, weights of the matrix products in eight bits, see `quantise`.
+        int8: of ONNX, embeddings and the weights of matrix products in eight bits, see `quantise`.
         data: what `load_pairs` takes; the model and the graph answer its posts. None for made-up posts alone.
         split: which part of the data; None where there is only one.
         columns: keywords of `load_pairs`; a column that is not given is the one that the checkpoint was trained with.
@@ -98,7 +102,7 @@ def export(
         "checkpoint": str(checkpoint),
         "weights": fingerprint_of_weights(model),
         "columns": read_run(checkpoint).get("columns", {}),
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", *NEEDED[format])},
+        "versions": _versions(format),
         "command": command,
     }
     with tempfile.TemporaryDirectory() as other:
@@ -116,6 +120,12 @@ def fingerprint_of_weights(model: PreTrainedModel) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _versions(format: str) -> dict[str, str]:
+    """Of the modules, since ONNX Runtime comes in packages of several names."""
+    names = ("duosent", "torch", "transformers", *NEEDED[format])
+    return {name: str(importlib.import_module(name).__version__) for name in names}
 
 
 def _check_options(checkpoint, output_dir, format, int8, split, data) -> None:
@@ -137,13 +147,16 @@ def _check_options(checkpoint, output_dir, format, int8, split, data) -> None:
 def _write(model, processor, format, int8, folder, other, inputs) -> tuple[dict, dict[str, int]]:
     """The graph into its folder, with int8 that in float32 into another one; models that run them, and sizes in bytes,
     by precision."""
+    logger.info("Tracing the model")
     program = export_program(model, processor)
+    logger.info("Writing the graph")
     if format == "torch-export":
         file = write_program(program, folder)
         return {"float32": TorchProgram(model.config, inputs, file)}, {"float32": file.stat().st_size}
     places = {"float32": other if int8 else folder}
     write_onnx(program, places["float32"])
     if int8:
+        logger.info("Rounding its weights to eight bits")
         places["int8"] = folder
         quantise(other / ONNX_FILE, folder)
     graphs = {
@@ -194,7 +207,8 @@ def _parity(model, processor, exported: dict, batches: DataLoader | None, about:
         )
     parity = {"made_up_posts": {"posts": sum(len(next(iter(batch.values()))) for batch in made_up), **differences}}
     if batches is not None:
-        parity["data"] = about | compare_answers({"eager": model, **exported}, batches, model.config)
+        shown = tqdm(batches, unit="batch", desc="compare")
+        parity["data"] = about | compare_answers({"eager": model, **exported}, shown, model.config)
     return parity
 
 

@@ -11,8 +11,8 @@ ONNX_FILE = "model.onnx"
 # An ONNX file holds less than 2 GiB: more bytes of weights than these stand in a second file beside it.
 LARGEST_FILE = 1_900_000_000
 DATA_FILE = f"{ONNX_FILE}.data"
-# What holds weights to quantise; a Gemm is made a MatMul first.
-MATRIX_PRODUCTS = ("MatMul",)
+# What holds weights to quantise: matrix products, a Gemm is made one first, and embeddings.
+MATRIX_PRODUCTS, EMBEDDINGS = "MatMul", "Gather"
 # Names of the axes that may have any size.
 AXES = ("batch", "length")
 
@@ -50,11 +50,12 @@ def _name_axes(graph) -> None:
             value.shape[axis] = name
 
 
-def quantise(file: Path, folder: Path, operators: tuple[str, ...] = MATRIX_PRODUCTS) -> Path:
-    """Write `model.onnx` with the weights of its matrix products as whole numbers of eight bits, one scale a column.
+def quantise(file: Path, folder: Path, operators: tuple[str, ...] = (MATRIX_PRODUCTS, EMBEDDINGS)) -> Path:
+    """Write `model.onnx` with its embeddings and the weights of its matrix products as whole numbers of eight bits.
 
-    What is multiplied with them is rounded to eight bits too, when it is known, with a scale of its own (dynamic
-    quantisation of ONNX Runtime): no post is needed for it. Embeddings, convolutions and norms stay as they are.
+    A matrix has one scale a column, an embedding one in all. What is multiplied with a matrix is rounded to eight bits
+    too, when it is known, with a scale of its own (dynamic quantisation of ONNX Runtime): no post is needed for it.
+    Convolutions and norms stay as they are.
 
     Args:
         file: what `write_onnx` wrote.
@@ -84,4 +85,4 @@ def quantise(file: Path, folder: Path, operators: tuple[str, ...] = MATRIX_PRODU
     return folder / ONNX_FILE
 
 
-__all__ = ["DATA_FILE", "MATRIX_PRODUCTS", "ONNX_FILE", "OPSET", "quantise", "write_onnx"]
+__all__ = ["DATA_FILE", "EMBEDDINGS", "MATRIX_PRODUCTS", "ONNX_FILE", "OPSET", "quantise", "write_onnx"]

@@ -117,7 +117,7 @@ class TombertForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTraine
 
         Args: as for `run_text_tower`.
 
-        Returns: `(B, S, D)`, `S` at most `max_target_length`; a row without a target is the learned token.
+        Returns: `(B, S, D)`, `S` is `max_target_length`; a row without a target is the learned token.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         mask = mask.bool()  # (B, T)
@@ -125,8 +125,12 @@ class TombertForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTraine
             mask = mask & text_present.bool()[:, None]
         target = self.find_target(input_ids, mask, token_type_ids)  # (B, T)
         own = target | (mask & (mask.cumsum(dim=-1) == 1))  # with [CLS]
-        # The target's tokens, in their order, to the front: a shape that does not depend on what they are.
-        order = own.long().argsort(dim=-1, descending=True, stable=True)[:, : self.config.max_target_length]
+        # The target's tokens, in their order, to the front: a shape that does not depend on what they are, nor, for
+        # torch.export, on which is longer, the text or the longest target.
+        longest = self.config.max_target_length
+        input_ids, own = (nn.functional.pad(tokens, (0, longest)) for tokens in (input_ids, own))
+        positions = torch.arange(own.shape[1], device=own.device)
+        order = (own.long() * own.shape[1] - positions).topk(longest, dim=-1).indices  # no two alike: stable
         tokens, own, _ = self.run_text_tower(input_ids.gather(1, order), own.gather(1, order))
         tokens, _ = self.target_projection(tokens, own, target.any(dim=-1))
         return tokens

@@ -14,6 +14,8 @@ from duosent.training.adapters import check_peft
 AUGMENTATIONS = {"augment_flip": 1, "augment_crop": 0.5, "augment_erasing": 1, "augment_synonyms": 1}
 # The word for class weights that follow from the counts of the training part.
 BALANCED = "balanced"
+# The words for batches of posts with texts of similar length, and for a way to draw that needs tokens in the rows.
+GROUP_BY_LENGTH, BATCH_REBALANCE = "group_by_length", "batch_rebalance"
 # What a run with LoRA may leave behind.
 LORA_FORMS = ("merged", "adapter")
 
@@ -216,6 +218,10 @@ class ImageTextTrainingArguments(TrainingArguments):
             raise ValueError(
                 "hub_strategy must be end, for the others send a pickle of the arguments with each checkpoint, "
                 f"got {HubStrategy(self.hub_strategy).value}."
+            )
+        if self.train_sampling_strategy == BATCH_REBALANCE:
+            raise ValueError(
+                "train_sampling_strategy must be random, sequential or group_by_length, got batch_rebalance."
             )
         self._check_imbalance()
         self._check_lora()

@@ -26,13 +26,14 @@ from duosent.training.adapters import (
     save_adapters,
     towers_source,
 )
-from duosent.training.arguments import ImageTextTrainingArguments
+from duosent.training.arguments import GROUP_BY_LENGTH, ImageTextTrainingArguments
 from duosent.training.augmenting import augmenting
 from duosent.training.checkpoints import CallError
 from duosent.training.epochs import EpochTeller
 from duosent.training.feature_cache import FeatureCounts, cache_features
 from duosent.training.fsdp_units import fsdp_units
 from duosent.training.imbalance import balanced_sampler, training_loss
+from duosent.training.length_groups import length_grouped_sampler
 from duosent.training.metrics import compute_metrics_for
 from duosent.training.parameter_groups import parameter_groups
 from duosent.training.sides import check_reads_both
@@ -69,6 +70,8 @@ class ImageTextTrainer(Trainer):
     - With `cache_features` frozen towers are computed once; see `duosent.training.feature_cache`.
     - `class_weights`, `focal_gamma` and `label_smoothing_factor` act on the classification term alone, in training
       alone; `balanced_sampling` draws each class equally often. See `ClassificationLoss`, `BalancedSampler`.
+    - With `train_sampling_strategy="group_by_length"` the posts of a training batch have texts of similar length, see
+      `LengthGroupedSampler`; an evaluation has them in their order.
     - With `lora_rank` the towers of `model` get adapters, see `add_adapters`; checkpoints during training hold them,
       and `save_model` leaves what `lora_save` says.
     - The processor is saved in every checkpoint, and the arguments as `arguments.json`.
@@ -117,6 +120,9 @@ class ImageTextTrainer(Trainer):
             self._sampler = balanced_sampler(
                 args, self.model.config.problem_type, train_dataset, self.model.config.tasks
             )
+        if train_dataset is not None and args.train_sampling_strategy == GROUP_BY_LENGTH:
+            self._sampler = length_grouped_sampler(args, train_dataset, self.processor, self._sampler)
+        if self._sampler is not None:
             # Accelerate does not reach it in the epoch that several processes resume.
             self.add_callback(EpochTeller(self._sampler))
         self._whole_batch: SummedBatch | CachedBatch | None = None
@@ -161,6 +167,9 @@ class ImageTextTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset=None):
         return super()._get_train_sampler(train_dataset) if self._sampler is None else self._sampler
+
+    def _get_eval_sampler(self, eval_dataset):
+        """None: the answers come in the order of the posts. Trainer's own would group them as those of training."""
 
     # The whole batch
 

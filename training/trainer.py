@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from duosent.data.streaming import StreamedBatches, StreamedPairs
 from duosent.hub_cards.card_facts import CardFacts
 from duosent.hub_cards.card_writer import KeptCardError, save_card
+from duosent.processing.full_masks import FullMasksLeftOut
 from duosent.processing.modality_dropout import ModalityDropout
 from duosent.training.adapters import (
     add_adapters,
@@ -157,11 +158,26 @@ class ImageTextTrainer(Trainer):
 
     def get_train_dataloader(self):
         """Evaluation and prediction have loaders of their own, which never meet augmentation or lost sides."""
-        plain = self.data_collator
-        self.data_collator = self._training_collator or plain
-        try:
+        with self._collating(self._training_collator or self.data_collator):
             streamed = isinstance(self.train_dataset, StreamedPairs)
             return self._streamed_loader() if streamed else super().get_train_dataloader()
+
+    def get_eval_dataloader(self, eval_dataset=None):
+        with self._collating(self.data_collator):
+            return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset):
+        with self._collating(self.data_collator):
+            return super().get_test_dataloader(test_dataset)
+
+    @contextmanager
+    def _collating(self, collator):
+        """Loaders made here have batches of the collator, without masks that hide nothing."""
+        plain = self.data_collator
+        # A compiled model is compiled anew for each set of inputs: it has the same ones in every batch.
+        self.data_collator = collator if self.args.torch_compile else FullMasksLeftOut(collator)
+        try:
+            yield
         finally:
             self.data_collator = plain
 

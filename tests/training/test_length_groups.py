@@ -149,7 +149,7 @@ def test_lengths_are_those_of_the_batch(processor, tokenizer):
 
 def test_the_trainer_groups_and_its_evaluation_does_not(trainer_of, posts):
     trainer = trainer_of(rows=posts.select([number % 13 for number in range(100)]))
-    batches = [batch["attention_mask"].sum(dim=1) for batch in trainer.get_train_dataloader()]
+    batches = [(batch["input_ids"] != 0).sum(dim=1) for batch in trainer.get_train_dataloader()]
     # Of four stretches of twelve batches one batch each may have short and long posts; by chance it would be half.
     mixed = [lengths for lengths in batches if lengths.max() - lengths.min() > 10]
     assert [len(lengths) for lengths in batches] == [2] * 50 and len(mixed) <= 5

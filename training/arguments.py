@@ -229,6 +229,9 @@ class ImageTextTrainingArguments(TrainingArguments):
             self.use_cpu = True  # without this word Trainer refuses bf16
         if self.use_cpu:
             self.dataloader_pin_memory = False  # nothing to pin for, and torch would warn
+        if self.dataloader_pin_memory and self.accelerator_config is None:
+            # Else each copy of a batch waits for all that the GPU has yet to do.
+            self.accelerator_config = {"non_blocking": True}
         super().__post_init__()
 
     def _check_imbalance(self) -> None:

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from duosent.processing.full_masks import without_full_masks
+
 SIDES = {"text": ("input_ids", "attention_mask", "token_type_ids"), "image": ("pixel_values",)}
 
 
@@ -15,7 +17,7 @@ def post_logits(model: PreTrainedModel, batch: dict[str, Tensor]) -> Tensor:
         batch: a collator's, with both sides. The tower of a side that no post has is not run.
     """
     model.eval()
-    batch = {name: tensor.to(model.device) for name, tensor in _without_absent_side(batch).items()}
+    batch = {name: tensor.to(model.device) for name, tensor in without_full_masks(_without_absent_side(batch)).items()}
     return model(**batch).logits.float().cpu()
 
 

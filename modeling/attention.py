@@ -54,6 +54,9 @@ def attend(module, config, query, key, value, context_mask, scaling, output_atte
     implementation = "eager" if output_attentions else config._attn_implementation
     if implementation == "eager":
         mask = additive_mask(context_mask, query.dtype)
+    elif implementation == "sdpa":
+        # One row for all queries, and no question to the device whether it hides anything.
+        mask = None if context_mask is None else context_mask[:, None, None, :]  # (B, 1, 1, K)
     else:
         # The mask builder reads batch and lengths from (B, N, ...) tensors.
         mask = create_bidirectional_mask(
@@ -126,7 +129,7 @@ class AttentionBlock(GradientCheckpointingLayer):
         """
         Args:
             query: `(B, Q, D)`; context: `(B, K, D)`.
-            context_mask: `(B, K)`, True for real tokens.
+            context_mask: `(B, K)`, True for real tokens, or None for all.
 
         Returns: `(B, Q, D)`, and the map `(B, H, Q, K)` where `output_attentions`.
         """
@@ -139,8 +142,9 @@ def attention_blocks(config, depth: int) -> nn.ModuleList:
     return nn.ModuleList(AttentionBlock(config) for _ in range(depth))
 
 
-def self_attend(blocks: nn.ModuleList, tokens: Tensor, mask: Tensor) -> Tensor:
-    """Each block over the tokens themselves: `(B, N, D)`, mask `(B, N)`, True for real tokens -> `(B, N, D)`"""
+def self_attend(blocks: nn.ModuleList, tokens: Tensor, mask: Tensor | None) -> Tensor:
+    """Each block over the tokens themselves: `(B, N, D)`, mask `(B, N)`, True for real tokens, or None for all ->
+    `(B, N, D)`"""
     for block in blocks:
         tokens, _ = block(tokens, tokens, mask)
     return tokens

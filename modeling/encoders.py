@@ -10,6 +10,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import can_return_tuple
 
 from duosent.modeling.adapter_checkpoints import find_towers_file, merged_checkpoint
+from duosent.modeling.masks import all_real
 from duosent.modeling.pooling import masked_mean
 
 # Tokens in front of the patches, as vision models name their parameters.
@@ -142,25 +143,27 @@ class TokenProjection(nn.Module):
         self.projection = nn.Identity() if tower_width == hidden_size else nn.Linear(tower_width, hidden_size)
         self.missing = nn.Parameter(torch.zeros(1, hidden_size))
 
-    def forward(self, tokens: Tensor, mask: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, mask: Tensor | None, present: Tensor) -> tuple[Tensor, Tensor | None]:
         """
         Args:
             tokens: `(B, N, W)`, the tower's.
-            mask: `(B, N)`, True for real tokens.
+            mask: `(B, N)`, True for real tokens; None where all are, of posts that all have this side.
             present: `(B,)`, False where the post lacks this side.
 
-        Returns: tokens `(B, N, D)` and mask `(B, N)`; an absent side is the learned token, alone unmasked, at
-            position 0.
+        Returns: tokens `(B, N, D)` and mask `(B, N)` or None as before; an absent side is the learned token, alone
+            unmasked, at position 0.
         """
+        # Also where all are present: distributed training waits for a gradient of the learned token.
         tokens = torch.where(present[:, None, None], self.projection(tokens), self.missing)  # (B, N, D)
+        if mask is None:
+            return tokens, None
         first = torch.arange(mask.shape[1], device=mask.device) == 0  # (N,)
         # No torch.where: ONNX Runtime has none of booleans.
         return tokens, (mask & present[:, None]) | (first & ~present[:, None])
 
-    def absent(self, batch_size: int) -> tuple[Tensor, Tensor]:
-        """The learned token for a whole batch without this side: `(B, 1, D)` and its mask `(B, 1)`."""
-        mask = torch.ones(batch_size, 1, dtype=torch.bool, device=self.missing.device)
-        return self.missing.expand(batch_size, 1, -1), mask
+    def absent(self, batch_size: int) -> Tensor:
+        """The learned token for a whole batch without this side, `(B, 1, D)`."""
+        return self.missing.expand(batch_size, 1, -1)
 
 
 class ImageTextPreTrainedModel(PreTrainedModel):
@@ -321,10 +324,14 @@ class TwoTowers:
             input_ids: `(B, T)`.
             attention_mask: `(B, T)`, 1 for real tokens; None for all.
             token_type_ids: `(B, T)`, 1 in the second segment; None for one segment.
-            text_present: `(B,)` bool; a row without a single real token counts as absent too.
+            text_present: `(B,)` bool; a row without a single real token counts as absent too. None for all.
 
-        Returns: tokens `(B, T, W)`, mask `(B, T)` and presence `(B,)`.
+        Returns: tokens `(B, T, W)`, mask `(B, T)` and presence `(B,)`; no mask where neither of the two is given.
         """
+        segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        if attention_mask is None and text_present is None:
+            tokens = self._read_text(input_ids=input_ids, **segments)
+            return tokens, None, all_real(tokens)[:, 0]
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         mask = mask.bool()  # (B, T)
         present = mask.any(dim=-1)  # (B,)
@@ -333,28 +340,29 @@ class TwoTowers:
         # The tower may not meet a row without keys: NaN there would reach every gradient.
         first = torch.arange(mask.shape[1], device=mask.device) == 0
         readable = mask | (first & ~present[:, None])
-        segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._text_held):
-            readable = readable.to(input_ids.dtype)
-            tokens = self.read_text(self.text_model, input_ids=input_ids, attention_mask=readable, **segments)
+        tokens = self._read_text(input_ids=input_ids, attention_mask=readable.to(input_ids.dtype), **segments)
         return tokens, mask, present
+
+    def _read_text(self, **inputs: Tensor) -> Tensor:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._text_held):
+            return self.read_text(self.text_model, **inputs)
 
     def run_image_tower(self, pixel_values, image_present=None):
         """Picture to tokens.
 
         Args:
             pixel_values: `(B, 3, height, width)`, normalised.
-            image_present: `(B,)` bool.
+            image_present: `(B,)` bool; None for all.
 
-        Returns: tokens `(B, N, W)`, mask `(B, N)` and presence `(B,)`; prefix tokens only if `reads_prefix_tokens`.
+        Returns: tokens `(B, N, W)`, mask `(B, N)` and presence `(B,)`; no mask where `image_present` is None. Prefix
+            tokens only if `reads_prefix_tokens`.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._image_held):
             pixel_values = pixel_values.to(self.vision_model.dtype)
             features = self.read_image(self.vision_model, pixel_values=pixel_values)
         tokens = grid_to_tokens(features, self._channels_last)[:, self._num_skipped_tokens :]  # (B, N, W)
-        mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        present = mask[:, 0] if image_present is None else image_present.bool()
-        return tokens, mask, present
+        mask = all_real(tokens)
+        return (tokens, None, mask[:, 0]) if image_present is None else (tokens, mask, image_present.bool())
 
     def pool_text_tower(self, input_ids, attention_mask=None, token_type_ids=None, text_present=None):
         """Words to one feature, the mean of their tokens `(B, W)`, and presence `(B,)`. Args: as `run_text_tower`."""
@@ -366,7 +374,7 @@ class TwoTowers:
         tokens, mask, present = self.run_image_tower(pixel_values, image_present)
         return self.pool_image(tokens, mask), present
 
-    def pool_image(self, tokens: Tensor, mask: Tensor) -> Tensor:
+    def pool_image(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
         """The picture's [CLS], or the mean of the cells of a tower without one: `(B, N, W)`, `(B, N)` -> `(B, W)`"""
         return tokens[:, 0] if self.num_prefix_tokens else masked_mean(tokens, mask)
 
@@ -376,19 +384,20 @@ class TwoTowers:
         Args: as for `run_text_tower` and `run_image_tower`; `input_ids` or `pixel_values` may be None for the whole
             batch.
 
-        Returns: text tokens `(B, T, D)`, text mask `(B, T)`, image tokens `(B, N, D)`, image mask `(B, N)`.
+        Returns: text tokens `(B, T, D)`, text mask `(B, T)`, image tokens `(B, N, D)`, image mask `(B, N)`; None for
+            a mask that hides nothing, as far as that is known without a look at it.
 
         Raises:
             ValueError: if both sides are None.
         """
         batch_size = count_posts(input_ids, pixel_values)
         if input_ids is None:
-            text_tokens, text_mask = self.text_projection.absent(batch_size)
+            text_tokens, text_mask = self.text_projection.absent(batch_size), None
         else:
             tower = self.run_text_tower(input_ids, attention_mask, token_type_ids, text_present)
             text_tokens, text_mask = self.text_projection(*tower)
         if pixel_values is None:
-            image_tokens, image_mask = self.image_projection.absent(batch_size)
+            image_tokens, image_mask = self.image_projection.absent(batch_size), None
         else:
             image_tokens, image_mask = self.image_projection(*self.run_image_tower(pixel_values, image_present))
         return text_tokens, text_mask, image_tokens, image_mask
@@ -404,18 +413,18 @@ class TwoTowers:
     def get_text_features(self, input_ids, attention_mask=None, **kwargs) -> BaseModelOutputWithPooling:
         """What the text tower says: its output, `pooler_output` the mean of the real tokens `(B, W)`."""
         output = self.text_model(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        return _with_mean(output, output.last_hidden_state, mask.bool())
+        mask = None if attention_mask is None else attention_mask.bool()
+        return _with_mean(output, output.last_hidden_state, mask)
 
     @can_return_tuple
     def get_image_features(self, pixel_values, **kwargs) -> BaseModelOutputWithPooling:
         """What the image tower says: its output, `pooler_output` the mean of its tokens or grid cells `(B, W)`."""
         output = self.vision_model(pixel_values=pixel_values, **kwargs)
         tokens = grid_to_tokens(output.last_hidden_state, self._channels_last)
-        return _with_mean(output, tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
+        return _with_mean(output, tokens, None)
 
 
-def _with_mean(output, tokens: Tensor, mask: Tensor) -> BaseModelOutputWithPooling:
+def _with_mean(output, tokens: Tensor, mask: Tensor | None) -> BaseModelOutputWithPooling:
     return BaseModelOutputWithPooling(
         last_hidden_state=output.last_hidden_state,
         pooler_output=masked_mean(tokens, mask),

@@ -18,6 +18,7 @@ from duosent.modeling.classifier import Classifier
 from duosent.modeling.contrastive_tasks import data_based_contrastive_loss, label_based_contrastive_loss
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
 from duosent.modeling.losses import label_set_index
+from duosent.modeling.masks import side_by_side
 from duosent.modeling.outputs import ClmlfOutput
 
 
@@ -30,11 +31,13 @@ class AttentionPooling(nn.Module):
         self.activation = ACT2FN[config.hidden_act]
         self.score = nn.Linear(config.hidden_size // 2, 1)
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """tokens `(B, N, D)`, mask `(B, N)`, True for real tokens -> `(B, D)`"""
+    def forward(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """tokens `(B, N, D)`, mask `(B, N)`, True for real tokens, or None for all -> `(B, D)`"""
         scores = self.score(self.activation(self.hidden(tokens))).squeeze(-1)  # (B, N)
-        # -inf, not 0: a padded token must take no share of the softmax.
-        weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)  # (B, N)
+        if mask is not None:
+            # -inf, not 0: a padded token must take no share of the softmax.
+            scores = scores.masked_fill(~mask, -torch.inf)
+        weights = scores.softmax(dim=-1)  # (B, N)
         return (weights.unsqueeze(-2) @ tokens).squeeze(-2)
 
 
@@ -142,7 +145,7 @@ class ClmlfForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTrainedM
         text, text_mask, image, image_mask = self.encode_pair(*post)
         text = self_attend(self.text_layers, text, text_mask)
         image = self_attend(self.image_layers, image, image_mask)
-        tokens, mask = torch.cat([text, image], dim=1), torch.cat([text_mask, image_mask], dim=1)
+        tokens, mask = side_by_side(text, text_mask, image, image_mask)
         return self.pooling(self_attend(self.fusion_layers, tokens, mask), mask)
 
 

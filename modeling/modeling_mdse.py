@@ -17,6 +17,7 @@ from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
 from duosent.modeling.losses import IGNORED_LABEL, label_set_index, modality_agnostic_contrastive_loss
+from duosent.modeling.masks import side_by_side
 from duosent.modeling.outputs import MdseModelOutput, MdseOutput, wanted_states
 from duosent.modeling.pooling import masked_mean
 
@@ -38,17 +39,19 @@ class FusionLayer(nn.Module):
 class SummedSimilarity(nn.Module):
     """(3) and the sum in (4): a token's dot products with the other side's shared features, added up."""
 
-    def forward(self, tokens: Tensor, shared: Tensor, shared_mask: Tensor) -> Tensor:
-        """tokens `(B, N, D)`, shared `(B, M, D)`, its mask `(B, M)` -> `(B, N)`"""
+    def forward(self, tokens: Tensor, shared: Tensor, shared_mask: Tensor | None) -> Tensor:
+        """tokens `(B, N, D)`, shared `(B, M, D)`, its mask `(B, M)` or None -> `(B, N)`"""
+        if shared_mask is not None:
+            shared = shared * shared_mask.unsqueeze(-1)
         # sum_m x_n . s_m = x_n . sum_m s_m: the (N, M) map need not exist.
-        return (tokens @ (shared * shared_mask.unsqueeze(-1)).sum(dim=1).unsqueeze(-1)).squeeze(-1)
+        return (tokens @ shared.sum(dim=1).unsqueeze(-1)).squeeze(-1)
 
 
 class MeanSimilarity(nn.Module):
     """The mean instead of the sum, over sqrt(D): neither the other side's length nor the width changes its size."""
 
-    def forward(self, tokens: Tensor, shared: Tensor, shared_mask: Tensor) -> Tensor:
-        """tokens `(B, N, D)`, shared `(B, M, D)`, its mask `(B, M)` -> `(B, N)`"""
+    def forward(self, tokens: Tensor, shared: Tensor, shared_mask: Tensor | None) -> Tensor:
+        """tokens `(B, N, D)`, shared `(B, M, D)`, its mask `(B, M)` or None -> `(B, N)`"""
         mean = masked_mean(shared, shared_mask)  # (B, D)
         return (tokens @ mean.unsqueeze(-1)).squeeze(-1) * tokens.shape[-1] ** -0.5
 
@@ -85,15 +88,17 @@ class PrivateFeatureLearning(nn.Module):
     def forward(self, tokens, mask, shared, shared_mask, output_attentions=False):
         """
         Args:
-            tokens: `(B, N, D)`, the side's own; mask: `(B, N)`.
-            shared: `(B, M, D)`, what the other side drew from it (`f^s` of this side); shared_mask: `(B, M)`.
+            tokens: `(B, N, D)`, the side's own; mask: `(B, N)`, or None for all.
+            shared: `(B, M, D)`, what the other side drew from it (`f^s` of this side); shared_mask: `(B, M)` or None.
 
         Returns: private feature `(B, D)`, importance `(B, N)` of (4), private tokens `(B, N, D)`, map `(B, H, N, N)`
             or None.
         """
         similarity = self.similarity(tokens, shared, shared_mask)  # (B, N)
-        # -inf, not 0: a padded token must take no share of the softmax.
-        importance = similarity.masked_fill(~mask, -torch.inf).softmax(dim=-1)  # (B, N)
+        if mask is not None:
+            # -inf, not 0: a padded token must take no share of the softmax.
+            similarity = similarity.masked_fill(~mask, -torch.inf)
+        importance = similarity.softmax(dim=-1)  # (B, N)
         private = self.contrast(importance).unsqueeze(-1) * tokens  # (B, N, D)
         weights = None
         if self.adaptation is not None:
@@ -159,9 +164,7 @@ class MdseModel(TwoTowers, MdsePreTrainedModel):
         image_shared, image_shared_map = self.shared_image(z, v, v_mask, maps)  # f_v^s (B, T, D)
         text_shared, text_shared_map = self.shared_text(v, z, z_mask, maps)  # f_z^s (B, P, D)
         # (2)
-        shared = masked_mean(
-            torch.cat([image_shared, text_shared], dim=1), torch.cat([z_mask, v_mask], dim=1)
-        )  # f^s (B, D)
+        shared = masked_mean(*side_by_side(image_shared, z_mask, text_shared, v_mask))  # f^s (B, D)
 
         image_embeds, text_embeds = shared, shared
         image_importance = text_importance = None

@@ -17,6 +17,7 @@ from duosent.modeling.batch_loss import BatchLoss
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TwoTowers
 from duosent.modeling.losses import answer_loss
+from duosent.modeling.masks import side_by_side
 from duosent.modeling.outputs import RadmModelOutput, RadmOutput, wanted_states
 from duosent.modeling.residual_attention import AddedScores, GatedScores, OwnScores, ResidualAttention
 
@@ -61,7 +62,7 @@ class InteractionLayer(GradientCheckpointingLayer):
     def forward(self, text, image, text_mask, image_mask, previous, with_maps):
         """
         Args:
-            text: `(B, T, D)`; image: `(B, P, D)`; text_mask: `(B, T)`; image_mask: `(B, P)`.
+            text: `(B, T, D)`; image: `(B, P, D)`; text_mask: `(B, T)`; image_mask: `(B, P)`; None for all.
             previous: residual scores of the layer before, one a map: text self, image self, text to image, image to
                 text (the last two only with `cross_modal`); four times None in the first layer.
             with_maps: see `ResidualAttention.forward`.
@@ -88,7 +89,7 @@ class FusionEncoderLayer(GradientCheckpointingLayer):
         self.feed_forward = FeedForward(config)
 
     def forward(self, tokens, mask, previous, with_maps):
-        """tokens `(B, T + P, D)`, mask `(B, T + P)` -> tokens, residual scores, trace"""
+        """tokens `(B, T + P, D)`, mask `(B, T + P)` or None -> tokens, residual scores, trace"""
         tokens, scores, trace = self.attention(tokens, tokens, mask, previous, with_maps)
         return self.feed_forward(tokens), scores, trace
 
@@ -168,8 +169,7 @@ class RadmModel(TwoTowers, RadmPreTrainedModel):
             cross_scores.append(scores[2:])
 
         text_type, image_type = self.modality_embedding
-        tokens = torch.cat([text + text_type, image + image_type], dim=1)  # (B, T + P, D)
-        mask = torch.cat([text_mask, image_mask], dim=1)  # (B, T + P)
+        tokens, mask = side_by_side(text + text_type, text_mask, image + image_type, image_mask)  # (B, T + P, D)
         scores = None
         for layer in self.fusion_layers:
             tokens, scores, trace = layer(tokens, mask, scores, with_maps)

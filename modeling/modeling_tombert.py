@@ -16,6 +16,7 @@ from duosent.modeling.batch_loss import BatchLoss
 from duosent.modeling.classification_losses import ClassificationLoss
 from duosent.modeling.classifier import Classifier
 from duosent.modeling.encoders import ImageTextPreTrainedModel, TokenProjection, TwoTowers
+from duosent.modeling.masks import side_by_side
 from duosent.modeling.outputs import BaselineOutput
 
 # Where, after the last layer, the feature stands: the target's answer is the first token, the words' first the next.
@@ -97,15 +98,14 @@ class TombertForImageTextClassification(BatchLoss, TwoTowers, ImageTextPreTraine
             input_ids, attention_mask, pixel_values, token_type_ids, text_present, image_present
         )
         if input_ids is None:
-            target, _ = self.target_projection.absent(len(pixel_values))  # (B, 1, D)
+            target = self.target_projection.absent(len(pixel_values))  # (B, 1, D)
         else:
             target = self.encode_target(input_ids, attention_mask, token_type_ids, text_present)  # (B, S, D)
         for layer in self.matching_layers:
             target, _ = layer(target, picture, picture_mask)
         answer = torch.tanh(self.pooler(target[:, 0]))  # (B, D)
 
-        tokens = torch.cat([answer[:, None], words], dim=1)  # (B, 1 + T, D)
-        mask = nn.functional.pad(words_mask, (1, 0), value=True)  # (B, 1 + T)
+        tokens, mask = side_by_side(answer[:, None], None, words, words_mask)  # (B, 1 + T, D)
         tokens = self_attend(self.multimodal_layers, tokens, mask)
         fused_embeds = tokens[:, self.pooled].flatten(1)  # (B, D), both (B, 2D)
         logits = self.classifier(fused_embeds)  # (B, L)

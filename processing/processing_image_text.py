@@ -145,6 +145,17 @@ class ImageTextProcessor(ProcessorMixin):
         data["image_present"] = [picture is not None for picture in pictures]
         return BatchFeature(data, tensor_type=return_tensors)
 
+    def text_lengths(self, text: list[str | None], target: list[str | None] | None = None) -> list[int]:
+        """Tokens of each post's words, special ones and target included, as it is read without padding.
+
+        Args:
+            text, target: see the call.
+        """
+        options = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs)["text_kwargs"]
+        options = {"truncation": options["truncation"], "max_length": self.max_length}
+        encoded = self._encode(*self._prepare_texts(text, target or [None] * len(text)), options)
+        return [len(row["input_ids"]) for row in encoded]
+
     def empty_side(self, side: str, rows: int) -> dict[str, torch.Tensor]:
         """Tensors of a side that no row has, for a batch whose keys are always the same.
 
@@ -210,19 +221,7 @@ class ImageTextProcessor(ProcessorMixin):
         limit = self.tokenizer.model_max_length
         options["max_length"] = min(options["max_length"] or limit, limit)
         padding, multiple = options.pop("padding", False), options.pop("pad_to_multiple_of", None)
-
-        # One call for all rows that are cut in the same way.
-        groups = defaultdict(list)
-        for row, target in enumerate(targets):
-            groups[target is not None, self._truncation(target, options)].append(row)
-        encoded = [None] * len(texts)
-        for (has_target, truncation), rows in groups.items():
-            words = [texts[row] or "" for row in rows]
-            pair = [targets[row] for row in rows] if has_target else None
-            columns = self.tokenizer(words, pair, **{**options, "truncation": truncation})
-            for position, row in enumerate(rows):
-                encoded[row] = {name: values[position] for name, values in columns.items()}
-
+        encoded = self._encode(texts, targets, options)
         longest = options["max_length"] if padding == "max_length" else max(len(row["input_ids"]) for row in encoded)
         if multiple and -(-longest // multiple) * multiple > limit:
             multiple = None
@@ -236,6 +235,21 @@ class ImageTextProcessor(ProcessorMixin):
                 **{name: options[name] for name in names if name in options},
             )
         )
+
+    def _encode(self, texts: list, targets: list, options: dict) -> list[dict]:
+        """The rows without padding, each of its own length."""
+        # One call for all rows that are cut in the same way.
+        groups = defaultdict(list)
+        for row, target in enumerate(targets):
+            groups[target is not None, self._truncation(target, options)].append(row)
+        encoded = [None] * len(texts)
+        for (has_target, truncation), rows in groups.items():
+            words = [texts[row] or "" for row in rows]
+            pair = [targets[row] for row in rows] if has_target else None
+            columns = self.tokenizer(words, pair, **{**options, "truncation": truncation})
+            for position, row in enumerate(rows):
+                encoded[row] = {name: values[position] for name, values in columns.items()}
+        return encoded
 
     def _truncation(self, target: str | None, options: dict):
         """The words are cut and the target stays; where it alone is too long, the longer of the two is cut."""

@@ -14,6 +14,8 @@ from duosent.training.adapters import check_peft
 AUGMENTATIONS = {"augment_flip": 1, "augment_crop": 0.5, "augment_erasing": 1, "augment_synonyms": 1}
 # The word for class weights that follow from the counts of the training part.
 BALANCED = "balanced"
+# The words for batches of posts with texts of similar length, and for a way to draw that needs tokens in the rows.
+GROUP_BY_LENGTH, BATCH_REBALANCE = "group_by_length", "batch_rebalance"
 # What a run with LoRA may leave behind.
 LORA_FORMS = ("merged", "adapter")
 
@@ -217,12 +219,19 @@ class ImageTextTrainingArguments(TrainingArguments):
                 "hub_strategy must be end, for the others send a pickle of the arguments with each checkpoint, "
                 f"got {HubStrategy(self.hub_strategy).value}."
             )
+        if self.train_sampling_strategy == BATCH_REBALANCE:
+            raise ValueError(
+                "train_sampling_strategy must be random, sequential or group_by_length, got batch_rebalance."
+            )
         self._check_imbalance()
         self._check_lora()
         if not torch.accelerator.is_available():
             self.use_cpu = True  # without this word Trainer refuses bf16
         if self.use_cpu:
             self.dataloader_pin_memory = False  # nothing to pin for, and torch would warn
+        if self.dataloader_pin_memory and self.accelerator_config is None:
+            # Else each copy of a batch waits for all that the GPU has yet to do.
+            self.accelerator_config = {"non_blocking": True}
         super().__post_init__()
 
     def _check_imbalance(self) -> None:

@@ -19,6 +19,7 @@ from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import CallError
 from duosent.training.imbalance import balanced_sampler, class_weights
 from duosent.training.joint_labels import label_combinations
+from duosent.training.length_groups import check_grouping
 from duosent.training.metrics import score_answers
 from duosent.training.predictions import predictions_table
 from duosent.training.trainer import ImageTextTrainer
@@ -167,6 +168,7 @@ class ClassificationTask:
             class_weights(args.class_weights, names, problem_type, rows, tasks)
             if args.balanced_sampling:
                 balanced_sampler(args, problem_type, rows, tasks)
+            check_grouping(args, rows)
         except ValueError as error:
             raise CallError(str(error)) from error
 

@@ -129,9 +129,11 @@ def picture_keys(pixel_values: Tensor) -> tuple[list[bytes], None]:
 
 
 def text_keys(
-    input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
 ) -> tuple[list[bytes], list[int]]:
-    """A hash of each row `(B, T)` up to its last real token, and the length up to there."""
+    """A hash of each row `(B, T)` up to its last real token, and the length up to there; no mask says that all are
+    real."""
+    attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     places = torch.arange(1, input_ids.shape[1] + 1, device=input_ids.device)
     lengths = (attention_mask.bool() * places).amax(dim=1).tolist()
     rows = [input_ids, attention_mask, *([] if token_type_ids is None else [token_type_ids])]

@@ -4,7 +4,7 @@ import functools
 import logging
 from collections import defaultdict
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ from duosent.data.streaming import StreamedBatches, StreamedPairs
 from duosent.hub_cards.card_facts import CardFacts
 from duosent.hub_cards.card_writer import KeptCardError, save_card
 from duosent.hub_cards.publishing import publish
+from duosent.processing.full_masks import FullMasksLeftOut
 from duosent.processing.modality_dropout import ModalityDropout
 from duosent.training.adapters import (
     add_adapters,
@@ -30,13 +31,14 @@ from duosent.training.adapters import (
     save_adapters,
     towers_source,
 )
-from duosent.training.arguments import ImageTextTrainingArguments
+from duosent.training.arguments import GROUP_BY_LENGTH, ImageTextTrainingArguments
 from duosent.training.augmenting import augmenting
 from duosent.training.checkpoints import CallError
 from duosent.training.epochs import EpochTeller
 from duosent.training.feature_cache import FeatureCounts, cache_features
 from duosent.training.fsdp_units import fsdp_units
 from duosent.training.imbalance import balanced_sampler, training_loss
+from duosent.training.length_groups import length_grouped_sampler
 from duosent.training.metrics import compute_metrics_for
 from duosent.training.parameter_groups import parameter_groups
 from duosent.training.sides import check_reads_both
@@ -73,6 +75,8 @@ class ImageTextTrainer(Trainer):
     - With `cache_features` frozen towers are computed once; see `duosent.training.feature_cache`.
     - `class_weights`, `focal_gamma` and `label_smoothing_factor` act on the classification term alone, in training
       alone; `balanced_sampling` draws each class equally often. See `ClassificationLoss`, `BalancedSampler`.
+    - With `train_sampling_strategy="group_by_length"` the posts of a training batch have texts of similar length, see
+      `LengthGroupedSampler`; an evaluation has them in their order.
     - With `lora_rank` the towers of `model` get adapters, see `add_adapters`; checkpoints during training hold them,
       and `save_model` leaves what `lora_save` says.
     - The processor is saved in every checkpoint, and the arguments as `arguments.json`.
@@ -121,6 +125,9 @@ class ImageTextTrainer(Trainer):
             self._sampler = balanced_sampler(
                 args, self.model.config.problem_type, train_dataset, self.model.config.tasks
             )
+        if train_dataset is not None and args.train_sampling_strategy == GROUP_BY_LENGTH:
+            self._sampler = length_grouped_sampler(args, train_dataset, self.processor, self._sampler)
+        if self._sampler is not None:
             # Accelerate does not reach it in the epoch that several processes resume.
             self.add_callback(EpochTeller(self._sampler))
         self._whole_batch: SummedBatch | CachedBatch | None = None
@@ -155,16 +162,34 @@ class ImageTextTrainer(Trainer):
 
     def get_train_dataloader(self):
         """Evaluation and prediction have loaders of their own, which never meet augmentation or lost sides."""
-        plain = self.data_collator
-        self.data_collator = self._training_collator or plain
-        try:
+        with self._collating(self._training_collator or self.data_collator):
             streamed = isinstance(self.train_dataset, StreamedPairs)
             return self._streamed_loader() if streamed else super().get_train_dataloader()
+
+    def get_eval_dataloader(self, eval_dataset=None):
+        with self._collating(self.data_collator):
+            return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset):
+        with self._collating(self.data_collator):
+            return super().get_test_dataloader(test_dataset)
+
+    @contextmanager
+    def _collating(self, collator):
+        """Loaders made here have batches of the collator, without masks that hide nothing."""
+        plain = self.data_collator
+        # A compiled model is compiled anew for each set of inputs: it has the same ones in every batch.
+        self.data_collator = collator if self.args.torch_compile else FullMasksLeftOut(collator)
+        try:
+            yield
         finally:
             self.data_collator = plain
 
     def _get_train_sampler(self, train_dataset=None):
         return super()._get_train_sampler(train_dataset) if self._sampler is None else self._sampler
+
+    def _get_eval_sampler(self, eval_dataset):
+        """None: the answers come in the order of the posts. Trainer's own would group them as those of training."""
 
     # The whole batch
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import ResNetConfig
+from transformers import ResNetConfig, TrainingArguments
 
 from duosent import BaselineConfig, BaselineForImageTextClassification
 from duosent.processing.collator import ImageTextCollator
@@ -245,3 +245,26 @@ def test_half_precision_needs_no_further_word_on_a_cpu(tiny_mdse, trainer_of):
     trainer.train()
     assert trainer.args.use_cpu
     assert trainer.state.global_step == 4
+
+
+def test_a_batch_is_copied_without_a_wait_where_memory_is_pinned(tmp_path, monkeypatch):
+    assert ImageTextTrainingArguments(str(tmp_path), use_cpu=True).accelerator_config.non_blocking is False
+    # As on a GPU, as far as that goes here.
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(TrainingArguments, "__post_init__", lambda self: None)
+    assert ImageTextTrainingArguments(str(tmp_path)).accelerator_config == {"non_blocking": True}
+    assert ImageTextTrainingArguments(str(tmp_path), dataloader_pin_memory=False).accelerator_config is None
+    own = {"split_batches": True}
+    assert ImageTextTrainingArguments(str(tmp_path), accelerator_config=own).accelerator_config == own
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["as it is", "compiled"])
+def test_masks_that_hide_nothing_reach_no_model_but_a_compiled_one(tiny_mdse, trainer_of, rows, compiled):
+    trainer = trainer_of(tiny_mdse())
+    trainer.args.torch_compile = compiled
+    masks = {"attention_mask", "text_present", "image_present"}
+    loaders = (trainer.get_train_dataloader(), trainer.get_eval_dataloader(), trainer.get_test_dataloader(rows))
+    for loader in loaders:
+        # Four tokens, padded to eight.
+        assert all(masks & batch.keys() == (masks if compiled else {"attention_mask"}) for batch in loader)
+    assert type(trainer.data_collator) is ImageTextCollator

@@ -57,6 +57,8 @@ class ImageTextConfig(PreTrainedConfig):
         tasks: for several labels in one model, the labels of each task, `{"sentiment": ["negative", ...], ...}`. The
             logits are then the tasks' spans side by side, in order, and `id2label` follows from it, `task:label`.
         label_combinations: with tasks, what occurs together in training: class indices, one a task.
+        calibration: what `duosent evaluate --calibrate` fitted, by which scores and label sets are given; training
+            drops it.
 
     Raises:
         ValueError: for a field that the config does not have, or a value outside its range.
@@ -101,6 +103,7 @@ class ImageTextConfig(PreTrainedConfig):
     freeze_batch_norm: bool = True
     tasks: dict[str, list[str]] | None = None
     label_combinations: list[list[int]] | None = None
+    calibration: dict | None = None
 
     def __post_init__(self, **kwargs):
         for name, value in kwargs.items():
@@ -223,6 +226,15 @@ class ImageTextConfig(PreTrainedConfig):
             fits = len(combination) == len(sizes)
             if not fits or not all(0 <= index < size for index, size in zip(combination, sizes, strict=True)):
                 raise ValueError(f"label_combinations must hold a class index for each task, got {combination}.")
+
+    def validate_calibration(self):
+        fits = {} if self.calibration is None else self.calibration.get("tasks")
+        if not isinstance(fits, dict) or not all(isinstance(fit, dict) for fit in fits.values()):
+            raise ValueError("calibration must be None or what duosent evaluate --calibrate writes.")
+        for task, fit in fits.items():
+            temperature = fit.get("temperature")
+            if not isinstance(temperature, float | int) or not 0 < temperature < float("inf"):
+                raise ValueError(f"calibration must have a temperature > 0 for {task}, got {temperature!r}.")
 
     def validate_problem_type(self):
         if self.problem_type == "regression":

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from duosent import __version__
+from duosent.calibration_tables import calibration_tables
 from duosent.card_command import declare_card_flags, run_card
 from duosent.comparison_tables import comparison_table, search_table, summary_table
 from duosent.data_tables import audit_table, prepared_table
@@ -375,7 +376,7 @@ def _series(options: argparse.Namespace, free: list[str], seed: int, parser: Com
 def declare_evaluate(parser: CommandParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder or Hub name")
     parser.add_argument("--data", required=True, help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
-    parser.add_argument("--split", default="test", help="which part of the data (%(default)s)")
+    parser.add_argument("--split", help="which part of the data (test; with --calibrate validation)")
     parser.add_argument("--output", metavar="FILE", help="JSON file to write, such as metrics.json")
     parser.add_argument("--predictions", metavar="FILE", help="Parquet file to write each post's answer to")
     note = "say too what words only, pictures only and pictures of other posts give; three passes more"
@@ -383,6 +384,18 @@ def declare_evaluate(parser: CommandParser) -> None:
     parser.add_argument("--consistent", action="store_true", help=CONSISTENT)
     parser.add_argument("--batch-size", type=int, default=64, help="posts at once (%(default)s)")
     parser.add_argument("--use-cpu", action="store_true", help="leave a GPU alone")
+    scores = parser.add_argument_group("how far scores can be trusted")
+    note = "fit a temperature and label sets on the part, and write them into the checkpoint's config"
+    scores.add_argument("--calibrate", action="store_true", help=note)
+    note = "with --calibrate: find too from which score on answers have this accuracy, such as 0.9"
+    scores.add_argument("--accuracy-target", type=float, metavar="A", help=note)
+    note = "tell how often label sets of this confidence hold the true label, from 0.5 to 0.99"
+    scores.add_argument("--confidence", type=float, metavar="C", help=note)
+    note = "reliability plot to draw, .png or .svg; needs duosent[plot]"
+    scores.add_argument("--reliability", metavar="FILE", help=note)
+    scores.add_argument(
+        "--seed", type=int, default=0, help="draws the halves that --calibrate measures by (%(default)s)"
+    )
     _declare_columns(parser)
     _declare_common(parser)
 
@@ -390,12 +403,17 @@ def declare_evaluate(parser: CommandParser) -> None:
 def evaluate(options, free, parser) -> None:
     """Evaluate a checkpoint on one part of a data set; columns not given are those it was trained with."""
     _register()
+    from duosent.inference.comparison_plot import check_plot_file
+    from duosent.inference.reliability_plot import plot_reliability
+    from duosent.training.calibration import Calibration
     from duosent.training.run import evaluate as evaluate_run
 
+    if options.reliability is not None:
+        check_plot_file(options.reliability)
     figures = evaluate_run(
         options.checkpoint,
         options.data,
-        options.split,
+        options.split or ("validation" if options.calibrate else "test"),
         options.output,
         columns=_columns(options),
         sides=options.sides,
@@ -403,9 +421,18 @@ def evaluate(options, free, parser) -> None:
         batch_size=options.batch_size,
         use_cpu=options.use_cpu,
         predictions=options.predictions,
+        calibration=Calibration(
+            options.calibrate,
+            options.accuracy_target,
+            options.confidence,
+            options.seed,
+            bins=options.reliability is not None,
+        ),
         command=_command_line(),
     )
-    _show(options, figures, figures_table(figures))
+    if options.reliability is not None and os.environ.get("RANK", "0") == "0":
+        plot_reliability(figures, options.reliability)
+    _show(options, figures, "\n\n".join([figures_table(figures), *calibration_tables(figures.get("calibration"))]))
 
 
 def declare_predict(parser: CommandParser) -> None:

@@ -12,8 +12,8 @@ MODEL_CONFIGS = ("mdse", "radm", "text", "image", "concat", "tfn", "lmf", "clmlf
 SHARED_FIELDS = {"attn_implementation": str | None}
 # Towers come by --text-encoder and --image-encoder.
 TOWER_FIELDS = ("text_config", "vision_config")
-# And these by --label.
-LABEL_FIELDS = ("tasks", "label_combinations")
+# And these by --label, or by evaluate --calibrate.
+LABEL_FIELDS = ("tasks", "label_combinations", "calibration")
 
 
 def read_train_flags(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from duosent.hub_cards.card_calibration import BINS, calibration_lines
 from duosent.hub_cards.card_facts import CardFacts
 from duosent.hub_cards.card_page import CARD_FILE, Known, environment, is_ours, signed
 from duosent.hub_cards.card_results import results_of
@@ -111,6 +112,8 @@ def render(run: RunFiles, published: list[Published] | None = None) -> str:
             paper=PAPERS.get(run.config["model_type"]),
             options=_options(run),
             results=[(Known(figures), results_of(figures, run)) for figures in run.evaluations],
+            calibration=[] if published is not None else calibration_lines(run),
+            calibration_bins=BINS,
             published=published,
             notes=_notes(published or []),
             most_labels=MOST_LABELS,

@@ -19,7 +19,7 @@ from transformers import pipeline
 
 logger = logging.getLogger(__name__)
 
-PARAMETERS = ("top_k", "threshold", "consistent", "function_to_apply")
+PARAMETERS = ("top_k", "threshold", "consistent", "function_to_apply", "confidence", "abstain")
 
 
 class EndpointHandler:

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from transformers.pipelines import Pipeline
 
 from duosent.inference.post_logits import post_logits, readable_posts
+from duosent.modeling.fitted_calibration import confidence_key, task_fits, why_no_abstaining, why_no_sets
 from duosent.modeling.label_scores import best_labels, label_names, label_scores, softmax_by_task, why_not_consistent
 from duosent.processing.collator import ImageTextCollator
 from duosent.processing.picture_sources import PictureSources
@@ -21,7 +22,9 @@ PARTS = ("text", "image", "target")
 # Columns of a data set's rows that say nothing to a model.
 UNREAD = ("id", "label", "text_label", "image_label")
 FUNCTIONS = ("sigmoid", "softmax", "none")
-ANSWER_OPTIONS = ("top_k", "threshold", "consistent", "function_to_apply")
+ANSWER_OPTIONS = ("top_k", "threshold", "consistent", "function_to_apply", "confidence", "abstain")
+# Options that answer in a way of their own, and what may be given beside them.
+OWN_WAYS = {"confidence": (), "abstain": ("top_k",)}
 SOURCE_OPTIONS = tuple(field.name for field in fields(PictureSources))
 
 
@@ -49,7 +52,12 @@ class ImageTextClassificationPipeline(Pipeline):
         consistent: of a model with several tasks, take of the combinations that occurred in training the most
             probable one: each task's label of it stands first, the others follow by score.
         function_to_apply: "sigmoid", "softmax" or "none" (logits); default: sigmoid of a model with several labels a
-            post, else softmax, over each task's labels of a model with several tasks.
+            post, else softmax, over each task's labels of a model with several tasks. Only the default takes the
+            temperature of a calibrated model.
+        confidence: of a calibrated model, the set of labels that holds the true one with this probability, from 0.5
+            to 0.99; it may be empty.
+        abstain: of a model calibrated for an accuracy, `[{"label": None, "score": ...}]` where the best score is too
+            low for it.
         allow_paths, allow_urls, allow_private, max_bytes, max_pixels, timeout: what a picture may be; see
             `PictureSources`.
         batch_size: posts at once (1). Answers do not depend on it.
@@ -112,9 +120,14 @@ class ImageTextClassificationPipeline(Pipeline):
         sources = {name: value for name, value in options.items() if name in SOURCE_OPTIONS}
         PictureSources(**sources)
         answers = {name: value for name, value in options.items() if name in ANSWER_OPTIONS}
-        check_answer_options(answers)
-        if answers.get("consistent"):
-            reason = why_not_consistent(self.model.config)
+        check_answer_options({**getattr(self, "_postprocess_params", {}), **answers})
+        config = self.model.config
+        reasons = [
+            why_not_consistent(config) if answers.get("consistent") else None,
+            why_no_sets(config, answers["confidence"]) if answers.get("confidence") is not None else None,
+            why_no_abstaining(config) if answers.get("abstain") else None,
+        ]
+        for reason in reasons:
             if reason is not None:
                 raise ValueError(reason)
         return sources, {}, answers
@@ -157,15 +170,16 @@ class ImageTextClassificationPipeline(Pipeline):
     def postprocess(self, model_outputs: dict[str, Tensor], **options) -> list[dict] | dict[str, list[dict]]:
         config, logits = self.model.config, model_outputs["logits"]  # (1, L)
         scores = self._scores(logits, options.get("function_to_apply"))[0]  # (L,)
+        fits = task_fits(config)
         if config.tasks is None:
-            return ranked(label_names(config), scores.tolist(), options)
+            return answered(label_names(config), scores.tolist(), options, fits[0])
         spans = [span.tolist() for span in scores.split(config.task_sizes())]
         firsts = [None] * len(spans)
         if options.get("consistent"):
             firsts = best_labels(logits, config, consistent=True)[0].tolist()
         return {
-            task: ranked(names, span, options, first)
-            for (task, names), span, first in zip(config.tasks.items(), spans, firsts, strict=True)
+            task: answered(names, span, options, fit, first)
+            for (task, names), span, fit, first in zip(config.tasks.items(), spans, fits, firsts, strict=True)
         }
 
     def _scores(self, logits: Tensor, function: str | None) -> Tensor:
@@ -227,11 +241,31 @@ def check_answer_options(options: dict) -> None:
         raise ValueError(f"top_k must be a whole number >= 1, or None for all labels, got {top_k!r}.")
     if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, int | float)):
         raise ValueError(f"threshold must be a number or None, got {threshold!r}.")
-    if not isinstance(options.get("consistent", False), bool):
-        raise ValueError(f"consistent must be True or False, got {options['consistent']!r}.")
+    for name in ("consistent", "abstain"):
+        if not isinstance(options.get(name, False), bool):
+            raise ValueError(f"{name} must be True or False, got {options[name]!r}.")
     if options.get("function_to_apply") not in (None, *FUNCTIONS):
         known = ", ".join(FUNCTIONS)
         raise ValueError(f"function_to_apply must be None or one of {known}, got {options['function_to_apply']!r}.")
+    given = [name for name in ANSWER_OPTIONS if options.get(name) not in (None, False)]
+    for own_way in set(OWN_WAYS) & set(given):
+        others = [name for name in given if name not in (own_way, *OWN_WAYS[own_way])]
+        if others:
+            raise ValueError(f"{own_way} must not be given with {others[0]}.")
+
+
+def answered(names: list[str], scores: list[float], options: dict, fit: dict, first: int | None = None) -> list[dict]:
+    """As `ranked`; by what was fitted for the task, the set of a confidence, or no answer.
+
+    Args:
+        fit: of the task, see `task_fits`.
+    """
+    if options.get("confidence") is not None:
+        threshold = fit["set_thresholds"][confidence_key(options["confidence"])]
+        return ranked(names, scores, {"threshold": threshold})
+    if options.get("abstain") and max(scores) < fit["abstain"]["threshold"]:
+        return [{"label": None, "score": max(scores)}]
+    return ranked(names, scores, options, first)
 
 
 def ranked(names: list[str], scores: list[float], options: dict, first: int | None = None) -> list[dict]:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from duosent.modeling.fitted_calibration import calibrated_logits
+
 
 def label_names(config) -> list[str]:
     """The names of a model's labels in the order of its logits."""
@@ -13,9 +15,11 @@ def label_scores(logits: Tensor, config) -> Tensor:
     """Logits `(B, L)` to probabilities `(B, L)`.
 
     Of a model with several labels a post each label is its own probability. Otherwise a post's sum to 1: over all
-    labels, or with tasks over those of each task.
+    labels, or with tasks over those of each task. Of a calibrated model the logits are first divided by its
+    temperature.
     """
     several = config.problem_type == "multi_label_classification"
+    logits = calibrated_logits(logits, config)
     return logits.sigmoid() if several else softmax_by_task(logits, config)
 
 

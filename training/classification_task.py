@@ -16,6 +16,7 @@ from duosent.modeling.modeling_tombert import TombertForImageTextClassification
 from duosent.processing.collator import ImageTextCollator
 from duosent.processing.processing_image_text import ImageTextProcessor
 from duosent.training.arguments import ImageTextTrainingArguments
+from duosent.training.calibration import Calibration
 from duosent.training.checkpoints import CallError
 from duosent.training.imbalance import balanced_sampler, class_weights
 from duosent.training.joint_labels import label_combinations
@@ -37,6 +38,7 @@ class ClassificationTask:
 
     Args:
         consistent: with tasks, give answers that go together; see `task_answers`.
+        calibration: what an evaluation says of scores.
     """
 
     models = {
@@ -64,8 +66,9 @@ class ClassificationTask:
         "data_contrastive_loss",
     )
 
-    def __init__(self, consistent: bool = False) -> None:
+    def __init__(self, consistent: bool = False, calibration: Calibration | None = None) -> None:
         self.consistent = consistent
+        self.calibration = calibration or Calibration()
 
     def load(self, data: str, columns: dict, names: list[str] | dict | None = None) -> DatasetDict:
         """The rows, by part.
@@ -185,6 +188,10 @@ class ClassificationTask:
         """
         figures = score_answers(prediction.predictions, prediction.label_ids, config, self.consistent)
         return figures | {"labels": label_names(config)} | ({"consistent": True} if self.consistent else {})
+
+    def score_calibration(self, prediction, config) -> dict:
+        """What an evaluation says of scores; see `score` and `Calibration.record`."""
+        return {"calibration": self.calibration.record(prediction.predictions, prediction.label_ids, config)}
 
     def predictions(self, prediction, rows: Dataset, config) -> pa.Table:
         """The answers post by post; see `score` and `predictions_table`."""

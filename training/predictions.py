@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import expit, softmax
+import torch
 
-from duosent.modeling.label_scores import label_names
+from duosent.modeling.label_scores import label_names, label_scores
 from duosent.training.joint_labels import task_answers
 from duosent.training.metrics import IGNORED, answers
 
@@ -34,36 +34,32 @@ def predictions_table(
     """
     logits, references = np.asarray(logits, np.float32), np.asarray(references)
     if config.tasks is not None:
-        labels, scores = _of_tasks(logits, references, config, consistent)
+        labels = _of_tasks(logits, references, config, consistent)
     else:
-        labels, scores = _of_one(logits, references, config)
-    names = label_names(config)
+        labels = _of_one(logits, references, config)
+    names, scores = label_names(config), label_scores(torch.tensor(logits), config).numpy()
     columns = {"id": pa.array(ids, pa.string())} | labels
     return pa.table(columns | {f"score_{name}": scores[:, index] for index, name in enumerate(names)})
 
 
-def _of_one(logits: np.ndarray, references: np.ndarray, config) -> tuple[dict[str, pa.Array], np.ndarray]:
-    """Columns of labels, and scores `(N, L)`."""
+def _of_one(logits: np.ndarray, references: np.ndarray, config) -> dict[str, pa.Array]:
+    """Columns of labels."""
     names = label_names(config)
     several = config.problem_type == "multi_label_classification"
     word = pa.list_(pa.string()) if several else pa.string()
-    labels = {
+    return {
         "true_label": pa.array([_words(row, names) for row in references], word),
         "label": pa.array([_words(row, names) for row in answers(logits, config)], word),
     }
-    return labels, expit(logits) if several else softmax(logits, axis=-1)
 
 
-def _of_tasks(
-    logits: np.ndarray, references: np.ndarray, config, consistent: bool
-) -> tuple[dict[str, pa.Array], np.ndarray]:
-    """Columns of labels, and scores `(N, L)` that sum to one in each task."""
+def _of_tasks(logits: np.ndarray, references: np.ndarray, config, consistent: bool) -> dict[str, pa.Array]:
+    """Columns of labels."""
     given, labels = task_answers(logits, config, consistent), {}
     for place, (task, names) in enumerate(config.tasks.items()):
         for column, indices in ((f"true_label_{task}", references[:, place]), (f"label_{task}", given[:, place])):
             labels[column] = pa.array([_words(index, names) for index in indices], pa.string())
-    spans = np.split(logits, np.cumsum(config.task_sizes())[:-1], axis=-1)
-    return labels, np.concatenate([softmax(span, axis=-1) for span in spans], axis=-1)
+    return labels
 
 
 def _words(row: np.ndarray, names: list[str]) -> str | list[str] | None:

@@ -22,6 +22,7 @@ from duosent.data.folds import Fold, held_out
 from duosent.data.streaming import StreamedPairs
 from duosent.modeling.label_scores import label_names
 from duosent.training.arguments import ImageTextTrainingArguments
+from duosent.training.calibration import Calibration, store_calibration
 from duosent.training.checkpoints import (
     RUN_FILE,
     CallError,
@@ -212,6 +213,7 @@ def evaluate(
     batch_size: int = 64,
     use_cpu: bool = False,
     predictions: str | None = None,
+    calibration: Calibration | None = None,
     command: str | None = None,
 ) -> dict:
     """Evaluate a checkpoint on one part of a data set.
@@ -226,6 +228,7 @@ def evaluate(
         batch_size: posts a batch on each device.
         use_cpu: leave a GPU alone.
         predictions: Parquet file to write the answers to, as `train` does; None writes none.
+        calibration: what is said of scores; one with `fit` is written into the checkpoint's config.
         command: the command line, for the records.
 
     Returns: what the file holds, the keys of `metrics.json`.
@@ -235,12 +238,18 @@ def evaluate(
     """
     model, processor = load_checkpoint(checkpoint)
     run = read_run(checkpoint)
-    aim = TASKS["vqa"] if answers_questions(model) else ClassificationTask(consistent)
+    aim = TASKS["vqa"] if answers_questions(model) else ClassificationTask(consistent, calibration)
+    calibration = calibration or Calibration()
+    calibration.check(checkpoint, split, model)
+    if calibration.fit and predictions is not None:
+        raise CallError("predictions must not be given with calibrate, whose scores come after the evaluation.")
     if consistent:
         check_consistent(model.config)
     columns = aim.evaluation_columns(model.config, run.get("columns", {}), columns or {})
     splits = aim.load(data, columns, model.config.tasks or label_names(model.config))
     _check_part(splits, split, data)
+    if calibration.fit:
+        _check_unseen(splits[split], split, run)
     if sides:
         check_sides(model, splits[split], split)
     with tempfile.TemporaryDirectory() as folder:
@@ -262,6 +271,10 @@ def evaluate(
             "checkpoint": str(checkpoint),
             "command": command,
         }
+    if calibration.fit and trainer.is_world_process_zero():
+        store_calibration(
+            checkpoint, figures["calibration"], {name: figures[name] for name in ("split", "fingerprint")}
+        )
     if output is not None and trainer.is_world_process_zero():
         write_json(Path(output), figures)
     return figures
@@ -329,6 +342,14 @@ def _check_part(splits: dict, part: str, data: str) -> None:
         raise CallError(f"{data} has no {part} part, only {', '.join(splits) or 'others'}.")
 
 
+def _check_unseen(rows: Dataset, part: str, run: dict) -> None:
+    """Answers to posts that were learnt from say nothing of others."""
+    if fingerprint(rows) == run.get("train_fingerprint"):
+        raise CallError(f"calibrate must not be given for the posts that were learnt from, got them as {part} part.")
+    if run.get("fold") is not None and part != "test":
+        raise CallError(f"calibrate must not be given for the {part} part of a run on folds, which learnt from it.")
+
+
 def _quiet_trainer(aim, model, processor, args, train_rows=None, eval_rows=None) -> ImageTextTrainer:
     trainer = aim.trainer_class(model, args, aim.collator(processor, model.config), train_rows, eval_rows)
     for printer in (PrinterCallback, ProgressCallback):
@@ -356,6 +377,7 @@ def _evaluate_part(
         **score(prediction),
         **losses,
         **sides,
+        **aim.score_calibration(prediction, trainer.model.config),
         "split": part,
         "fingerprint": fingerprint(rows),
     }

@@ -101,7 +101,7 @@ class CheckpointStart:
         config_class = type(self.saved)
         saved = {name: value for name, value in self.saved.to_dict().items() if config_class._has_field(name)}
         try:
-            return config_class(**{**saved, **fields})
+            return config_class(**{**saved, "calibration": None, **fields})  # of a head that will be another
         except (StrictDataclassError, ValueError, TypeError) as error:
             raise CallError(str(error.__cause__ or error)) from error
 

@@ -160,6 +160,11 @@ class ImageTextTrainer(Trainer):
         check_reads_both(self.model, "modality_dropout")
         return ModalityDropout(collator, self.args.modality_dropout, seed=self.args.seed_of_draws)
 
+    def train(self, *args, **kwargs):
+        """As in transformers. What was fitted to the weights so far is no longer known of them."""
+        self.model.config.calibration = None
+        return super().train(*args, **kwargs)
+
     def get_train_dataloader(self):
         """Evaluation and prediction have loaders of their own, which never meet augmentation or lost sides."""
         with self._collating(self._training_collator or self.data_collator):

@@ -132,6 +132,10 @@ class VisualQuestionTask:
         )
         return figures | {"task": "vqa", "num_answers": len(vocabulary)}
 
+    def score_calibration(self, prediction, config) -> dict:
+        """Nothing: several answers to a question are right, each in the eyes of some annotators."""
+        return {}
+
     def predictions(self, prediction, rows: Dataset, config) -> pa.Table:
         """The answers question by question, `id` and `answer`; see `score`."""
         vocabulary = label_names(config)

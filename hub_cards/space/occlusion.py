@@ -66,7 +66,7 @@ def occlude(classify, post: dict, progress: Callable[[float], None] = lambda sha
     answers = []
     while batch := [post | change for change in itertools.islice(changes, BATCH_SIZE)]:
         logits = classify(batch, top_k=None, function_to_apply="none", batch_size=BATCH_SIZE)
-        answers += [log_odds(answer, classify.model.config.problem_type) for answer in logits]
+        answers += [log_odds(answer, classify.model.config) for answer in logits]
         progress(len(answers) / (1 + cells + words + len(sides)))
     rest = iter(answers)
     whole = next(rest)
@@ -83,13 +83,23 @@ def occlude(classify, post: dict, progress: Callable[[float], None] = lambda sha
     return Occlusion(whole, spans, lost_by_cells, lost_by_words, alone=dict(zip(sides, rest, strict=True)))
 
 
-def log_odds(logits: list[dict] | dict[str, list[dict]], problem_type: str | None) -> dict[str, float]:
-    """Of the pipeline's answer with `function_to_apply="none"`; labels as `by_label` names them."""
-    if problem_type == "multi_label_classification":
-        return by_label(logits)
+def log_odds(logits: list[dict] | dict[str, list[dict]], config) -> dict[str, float]:
+    """Of the pipeline's answer with `function_to_apply="none"`; labels as `by_label` names them.
+
+    Args:
+        config: the model's; where it is calibrated, its temperatures hold here too.
+    """
+    fits = (getattr(config, "calibration", None) or {"tasks": {}})["tasks"]
+    independent = config.problem_type == "multi_label_classification"
+
+    def odds_of(task: str, entries: list[dict]) -> list[dict]:
+        temperature = fits.get(task, {}).get("temperature", 1)
+        entries = [entry | {"score": entry["score"] / temperature} for entry in entries]
+        return entries if independent else against_the_others(entries)
+
     if isinstance(logits, list):
-        return by_label(against_the_others(logits))
-    return by_label({task: against_the_others(entries) for task, entries in logits.items()})
+        return by_label(odds_of("label", logits))
+    return by_label({task: odds_of(task, entries) for task, entries in logits.items()})
 
 
 def against_the_others(logits: list[dict]) -> list[dict]:

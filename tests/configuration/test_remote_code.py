@@ -27,8 +27,10 @@ from duosent.training.adapters import add_adapters, save_adapters
 ROOT = Path(__file__).resolve().parent.parent.parent
 CNN = {"model_type": "resnet", "hidden_sizes": [8, 16], "depths": [1, 1], "embedding_size": 8, "layer_type": "basic"}
 TIMM = {"model_type": "timm_wrapper", "architecture": "test_resnet", "do_pooling": False}
+CALIBRATION = {"tasks": {"label": {"temperature": 3.0, "num_labels": 3}}}
 MODELS = {
     **CLASSIFIERS,
+    "mdse": (MdseForImageTextClassification, {"calibration": CALIBRATION}),
     "mdse_cnn": (MdseForImageTextClassification, {"vision_config": CNN}),
     "mdse_timm": (MdseForImageTextClassification, {"vision_config": TIMM}),
     "mdse_tasks": (MdseForImageTextClassification, {"tasks": {"mood": ["good"], "wish": ["love", "none"]}}),

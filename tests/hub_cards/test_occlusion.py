@@ -83,7 +83,7 @@ def test_log_odds_of_several_tasks_are_those_of_each_tasks_softmax():
     answer = {
         task: [{"label": label, "score": score} for label, score in labels.items()] for task, labels in logits.items()
     }
-    odds = log_odds(answer, None)
+    odds = log_odds(answer, SimpleNamespace(problem_type=None))
     assert list(odds) == ["mood: glad", "mood: sad", "mood: calm", "wish: none", "wish: rest"]
     for task, labels in logits.items():
         total = sum(math.exp(value) for value in labels.values())
@@ -93,9 +93,22 @@ def test_log_odds_of_several_tasks_are_those_of_each_tasks_softmax():
             assert score_of(odds[f"{task}: {label}"]) == pytest.approx(score)
 
 
+@pytest.mark.parametrize("problem_type", [None, "multi_label_classification"])
+def test_log_odds_are_those_of_the_calibrated_scores(problem_type):
+    logits = [{"label": "glad", "score": 3.0}, {"label": "sad", "score": -1.0}]
+    config = SimpleNamespace(problem_type=problem_type, calibration={"tasks": {"label": {"temperature": 2.0}}})
+    expected = {"glad": 2, "sad": -2} if problem_type is None else {"glad": 1.5, "sad": -0.5}
+    assert log_odds(logits, config) == pytest.approx(expected)
+    tasks = {"mood": logits, "wish": logits}
+    config.calibration = {"tasks": {"wish": {"temperature": 2.0}, "mood": {"temperature": 1.0}}}
+    odds = log_odds(tasks, config)
+    assert odds["wish: glad"] == pytest.approx(expected["glad"])
+    assert odds["mood: glad"] == pytest.approx(2 * expected["glad"])
+
+
 def test_a_score_that_rounds_to_one_still_has_its_parts():
     logits = [{"label": "glad", "score": 40.0}, {"label": "sad", "score": 0.0}]
-    assert log_odds(logits, None) == pytest.approx({"glad": 40, "sad": -40})
+    assert log_odds(logits, SimpleNamespace(problem_type=None)) == pytest.approx({"glad": 40, "sad": -40})
     assert score_of(40) == pytest.approx(1) and score_of(-1000) == 0
 
 

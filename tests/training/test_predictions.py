@@ -1,7 +1,6 @@
 """The table of answers, against scores worked by hand."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +9,9 @@ from duosent import BaselineConfig
 from duosent.training.predictions import predictions_file, predictions_table
 
 
-def config(labels: list[str], problem_type: str = "single_label_classification") -> SimpleNamespace:
-    return SimpleNamespace(
-        id2label=dict(enumerate(labels)), num_labels=len(labels), problem_type=problem_type, tasks=None
+def config(labels: list[str], problem_type: str = "single_label_classification") -> BaselineConfig:
+    return BaselineConfig(
+        text_config={"model_type": "bert"}, id2label=dict(enumerate(labels)), problem_type=problem_type
     )
 
 

@@ -163,9 +163,10 @@ def clmlf():
 
 
 def tombert():
-    """The target is read by the text tower too; at most 16 tokens, here T."""
-    second = text_tower() + words_projected()
-    fusion = block(T, PATCHES) + linear(B, D, D) + block(1 + T, 1 + T)
+    """The target is read by the text tower too, always in `max_target_length` tokens."""
+    target = 16
+    second = text_tower(target) + words_projected(target)
+    fusion = block(target, PATCHES) + linear(B, D, D) + block(1 + T, 1 + T)
     return second + words_projected() + fusion + head(D)
 
 

@@ -207,7 +207,9 @@ def test_every_kind_of_checkpoint_is_loaded_and_asked(name, dtype, tokenizer, pr
     batch["pixel_values"] = batch["pixel_values"].to(dtype)
     with torch.no_grad():
         expected = softmax(classify.model(**batch).logits[0].tolist())
-    assert scores(answer) == pytest.approx(dict(zip(LABELS.values(), expected, strict=True)), abs=1e-6)
+    # With masks that hide nothing, which the pipeline leaves out, bfloat16 is rounded otherwise.
+    tolerance = 1e-6 if dtype is torch.float32 else 5e-3
+    assert scores(answer) == pytest.approx(dict(zip(LABELS.values(), expected, strict=True)), abs=tolerance)
     if name not in ("text", "image"):
         assert scores(words) != pytest.approx(scores(image), abs=1e-3)
 

@@ -46,12 +46,20 @@ def confidence_key(confidence: float) -> str:
     return f"{confidence:.2f}"
 
 
-def why_no_sets(config, confidence) -> str | None:
-    """The sentence on a model that cannot give label sets of a confidence; None for one that can."""
+def why_no_confidence(confidence) -> str | None:
+    """The sentence on what is no confidence of label sets; None for what is one."""
     if isinstance(confidence, bool) or not isinstance(confidence, int | float):
         return f"confidence must be a number from 0.5 to 0.99, got {confidence!r}."
     if not math.isclose(confidence, round(confidence, 2)) or not 0.5 <= confidence <= 0.99:
         return f"confidence must be from 0.5 to 0.99 in steps of 0.01, got {confidence!r}."
+    return None
+
+
+def why_no_sets(config, confidence) -> str | None:
+    """The sentence on a model that cannot give label sets of a confidence; None for one that can."""
+    reason = why_no_confidence(confidence)
+    if reason is not None:
+        return reason
     if config.problem_type == "multi_label_classification":
         return "confidence must go with a model of one label a post, got one of several."
     fits = task_fits(config)
@@ -76,5 +84,6 @@ __all__ = [
     "task_fits",
     "task_widths",
     "why_no_abstaining",
+    "why_no_confidence",
     "why_no_sets",
 ]

@@ -12,6 +12,7 @@ from duosent.modeling.fitted_calibration import (
     confidence_key,
     task_fits,
     task_widths,
+    why_no_confidence,
     why_no_sets,
 )
 from duosent.training.calibration_figures import BINS, calibration_figures, outcomes, reliability, scores_of
@@ -58,22 +59,16 @@ class Calibration:
         if self.accuracy_target is not None and not 0 < self.accuracy_target <= 1:
             raise CallError(f"accuracy_target must be > 0 and <= 1, got {self.accuracy_target}.")
         if self.confidence is not None:
-            self._check_confidence(model.config)
+            # What is stored so far does not matter to a fit.
+            reason = why_no_confidence(self.confidence) if self.fit else why_no_sets(model.config, self.confidence)
+            if reason is not None:
+                raise CallError(reason)
         if not self.fit:
             return
         if not Path(checkpoint).is_dir():
             raise CallError(f"calibrate must go with a folder, to be written to, got {checkpoint} of the Hub.")
         if split == "train":
             raise CallError("calibrate must not be given for the train part: its answers are better than others.")
-
-    def _check_confidence(self, config) -> None:
-        if self.fit:  # what is stored so far does not matter
-            if not 0.5 <= self.confidence <= 0.99 or round(self.confidence, 2) != self.confidence:
-                raise CallError(f"confidence must be from 0.5 to 0.99 in steps of 0.01, got {self.confidence}.")
-            return
-        reason = why_no_sets(config, self.confidence)
-        if reason is not None:
-            raise CallError(reason)
 
     def record(self, logits: np.ndarray, references: np.ndarray, config) -> dict:
         """What an evaluation's file says under `calibration`, and with `fit` a config.

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from duosent.data.fingerprint import fingerprint
 from duosent.data.reading import read_splits
+from duosent.inference.chosen_part import chosen_part
 from duosent.inference.exported_program import example_posts, export_program, graph_inputs, longest_text
 from duosent.inference.onnx_files import DATA_FILE, ONNX_FILE, OPSET, quantise, write_onnx
 from duosent.inference.onnx_model import OnnxModelForImageTextClassification
@@ -180,11 +181,7 @@ def _posts_of(model, processor, checkpoint, data, split, given, batch_size) -> t
         raw = read_splits(data)
     except (ValueError, OSError) as error:
         raise CallError(str(error)) from error
-    if split is None and len(raw) > 1:
-        raise CallError(f"split must be given for data with several parts: one of {', '.join(raw)}.")
-    if split is not None and split not in raw:
-        raise CallError(f"{data} has no {split} part, only {', '.join(raw)}.")
-    split = split or next(iter(raw))
+    split = chosen_part(raw, split, data)
     wanted = columns.get("label_columns") or [columns.get("label_column", "label")]
     asked = {"label_column", "label_columns"} & set(given)
     if not asked and not set(wanted) & set(raw[split].column_names):

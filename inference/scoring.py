@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from duosent.data.pairs import load_pairs
 from duosent.inference.backends import load_backend, trained_columns
+from duosent.inference.chosen_part import chosen_part
 from duosent.inference.post_logits import post_logits, readable_posts
 from duosent.modeling.label_scores import best_labels, label_names, label_scores
 from duosent.processing.collator import ImageTextCollator
@@ -162,11 +163,7 @@ def predict_table(
         splits = load_pairs(data, **columns, check_rows=False)
     except (ValueError, OSError) as error:
         raise CallError(str(error)) from error
-    if split is None and len(splits) > 1:
-        raise CallError(f"split must be given for data with several parts: one of {', '.join(splits)}.")
-    if split is not None and split not in splits:
-        raise CallError(f"{data} has no {split} part, only {', '.join(splits)}.")
-    rows = splits[split or next(iter(splits))]
+    rows = splits[chosen_part(splits, split, data)]
 
     batches = DataLoader(
         rows, batch_size, collate_fn=ReadableRows(ImageTextCollator(processor)), num_workers=num_workers

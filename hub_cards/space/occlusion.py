@@ -93,7 +93,9 @@ def log_odds(logits: list[dict] | dict[str, list[dict]], config) -> dict[str, fl
     independent = config.problem_type == "multi_label_classification"
 
     def odds_of(task: str, entries: list[dict]) -> list[dict]:
-        temperature = fits.get(task, {}).get("temperature", 1)
+        fit = fits.get(task, {})
+        # As the pipeline has it: what was fitted for another number of labels was fitted for another head.
+        temperature = fit["temperature"] if fit.get("num_labels") == len(entries) else 1
         entries = [entry | {"score": entry["score"] / temperature} for entry in entries]
         return entries if independent else against_the_others(entries)
 

@@ -96,14 +96,19 @@ def test_log_odds_of_several_tasks_are_those_of_each_tasks_softmax():
 @pytest.mark.parametrize("problem_type", [None, "multi_label_classification"])
 def test_log_odds_are_those_of_the_calibrated_scores(problem_type):
     logits = [{"label": "glad", "score": 3.0}, {"label": "sad", "score": -1.0}]
-    config = SimpleNamespace(problem_type=problem_type, calibration={"tasks": {"label": {"temperature": 2.0}}})
+    config = SimpleNamespace(problem_type=problem_type, calibration=None)
+    config.calibration = {"tasks": {"label": {"temperature": 2.0, "num_labels": 2}}}
     expected = {"glad": 2, "sad": -2} if problem_type is None else {"glad": 1.5, "sad": -0.5}
     assert log_odds(logits, config) == pytest.approx(expected)
     tasks = {"mood": logits, "wish": logits}
-    config.calibration = {"tasks": {"wish": {"temperature": 2.0}, "mood": {"temperature": 1.0}}}
+    config.calibration = {
+        "tasks": {name: {"temperature": t, "num_labels": 2} for name, t in (("wish", 2.0), ("mood", 1.0))}
+    }
     odds = log_odds(tasks, config)
     assert odds["wish: glad"] == pytest.approx(expected["glad"])
     assert odds["mood: glad"] == pytest.approx(2 * expected["glad"])
+    config.calibration["tasks"]["wish"]["num_labels"] = 3  # of a head that is gone
+    assert log_odds(tasks, config)["wish: glad"] == pytest.approx(2 * expected["glad"])
 
 
 def test_a_score_that_rounds_to_one_still_has_its_parts():

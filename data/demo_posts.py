@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from datasets import Dataset, Features, Image, Value
+from datasets import Dataset, Features, Image, List, Value
 from PIL import Image as Picture
-from PIL import ImageDraw
+from PIL import ImageChops, ImageDraw
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, ViTConfig, ViTImageProcessor, ViTModel
 
@@ -85,6 +85,9 @@ WET_PLAN = [
     "the frogs", "filling the barrel", "planting seedlings", "a museum", "new rubber boots",
 ]  # fmt: skip
 COMPANY = ["with everyone", "at last", "at home", "with the kids", "with you", "on our own", "as a couple"]
+
+# What a sentence's meaning stands and falls with; the rest says nothing of the label.
+DECIDING = [*GLAD, *SAD, *GOOD, *BAD, *DRY_PLAN, *WET_PLAN]
 
 # Meaning -> sentences, each the list of its parts; a part is a string or the list of what can stand there.
 TEMPLATES = {
@@ -168,18 +171,28 @@ def draw_plain(draw: ImageDraw.ImageDraw, rng: random.Random) -> None:
 DRAWINGS = {"sun": draw_sun, "rain": draw_rain, "plain": draw_plain}
 
 
-def draw_picture(meaning: str, rng: random.Random) -> tuple[bytes, str]:
-    """One picture of a meaning: its bytes and its format, "png" or "jpeg"."""
+class Drawn(NamedTuple):
+    """A picture: its bytes, its format, "png" or "jpeg", and a black picture, white where the meaning was drawn."""
+
+    picture: bytes
+    file_format: str
+    drawing: Picture.Image
+
+
+def draw_picture(meaning: str, rng: random.Random) -> Drawn:
+    """One picture of a meaning."""
     picture = Picture.new("RGB", (PICTURE_SIZE, PICTURE_SIZE), rng.choice(SKIES))
     draw = ImageDraw.Draw(picture)
     draw.rectangle((0, rng.randint(50, 58), PICTURE_SIZE, PICTURE_SIZE), fill=rng.choice(GROUNDS))
     for _ in range(rng.randint(0, 5)):
         left, top = rng.randint(0, 60), rng.randint(0, 60)
         draw.ellipse((left, top, left + rng.randint(1, 3), top + rng.randint(1, 3)), fill=rng.choice(CLUTTER))
+    before = picture.copy()
     DRAWINGS[meaning](draw, rng)
+    drawing = ImageChops.difference(before, picture).convert("L").point(lambda value: 255 * (value > 0)).convert("1")
     file_format, buffer = rng.choice(("png", "jpeg")), io.BytesIO()
     picture.save(buffer, format=file_format, quality=90)
-    return buffer.getvalue(), file_format
+    return Drawn(buffer.getvalue(), file_format, drawing)
 
 
 def sentences(meaning: str) -> list[str]:
@@ -189,6 +202,11 @@ def sentences(meaning: str) -> list[str]:
         parts = [[part] if isinstance(part, str) else part for part in template]
         built += [" ".join(words) for words in itertools.product(*parts)]
     return list(dict.fromkeys(built))
+
+
+def deciding_words(text: str) -> list[str]:
+    """The words of a sentence that its meaning stands and falls with; none of one that says nothing."""
+    return [word for part in DECIDING if f" {part} " in f" {text} " for word in part.split()]
 
 
 def ceiling(side: str) -> float:
@@ -221,7 +239,9 @@ def make_demo_posts(
 
     Columns: `id`, `text`, `image` (bytes and path), `label`, `text_label` and `image_label` (what that side alone
     says; None where it says nothing, so both are None where only the two together tell), `kind` (words, picture or
-    both). No sentence and no picture occurs twice, within a part or across them; the same seed gives the same posts.
+    both), `text_rationale` (the words that decide) and `image_rationale` (a PNG, white where the sun or the rain was
+    drawn), each None where that side says nothing. No sentence and no picture occurs twice, within a part or across
+    them; the same seed gives the same posts.
 
     Args:
         train, validation, test: number of posts, >= 1; multiples of 20 keep the shares of `RECIPES` to the post.
@@ -254,25 +274,35 @@ def make_demo_posts(
                     f"train, validation and test must leave a new sentence for each post, got "
                     f"{sum(sizes.values())} posts and {len(sentences(recipe.words))} sentences of {recipe.words!r}."
                 )
-            picture, file_format = draw_picture(recipe.picture, rng)
-            while picture in seen_pictures:
-                picture, file_format = draw_picture(recipe.picture, rng)
-            seen_pictures.add(picture)
+            drawn = draw_picture(recipe.picture, rng)
+            while drawn.picture in seen_pictures:
+                drawn = draw_picture(recipe.picture, rng)
+            seen_pictures.add(drawn.picture)
+            text = unused[recipe.words].pop()
             rows.append(
                 {
                     "id": f"{split}-{number}",
-                    "text": unused[recipe.words].pop(),
-                    "image": {"bytes": picture, "path": f"{split}-{number}.{file_format}"},
+                    "text": text,
+                    "image": {"bytes": drawn.picture, "path": f"{split}-{number}.{drawn.file_format}"},
                     "label": recipe.label,
                     "text_label": recipe.text_label,
                     "image_label": recipe.image_label,
                     "kind": recipe.kind,
+                    "text_rationale": None if recipe.words == "nothing" else deciding_words(text),
+                    "image_rationale": None if recipe.picture == "plain" else _png(drawn.drawing),
                 }
             )
         words = {name: Value("string") for name in ("id", "text", "label", "text_label", "image_label", "kind")}
-        features = Features(words | {"image": Image(decode=False)})
+        rationales = {"text_rationale": List(Value("string")), "image_rationale": Value("binary")}
+        features = Features(words | rationales | {"image": Image(decode=False)})
         Dataset.from_list(rows, features=features).to_parquet(output_dir / f"{split}.parquet")
     return output_dir
+
+
+def _png(picture: Picture.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="png")
+    return buffer.getvalue()
 
 
 def train_demo_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:

@@ -46,7 +46,10 @@ def test_load_pairs_reads_what_is_written(folder):
 def test_each_row_holds_the_columns_and_a_picture_of_64_by_64(posts):
     formats = set()
     for post in every(posts):
-        assert set(post) == {"id", "text", "image", "label", "text_label", "image_label", "kind"}
+        assert set(post) == {
+            *("id", "text", "image", "label", "text_label", "image_label", "kind"),
+            *("text_rationale", "image_rationale"),
+        }
         picture = Image.open(io.BytesIO(post["image"]["bytes"]))
         assert picture.size == (64, 64)
         assert post["image"]["path"] == f"{post['id']}.{picture.format.lower()}"

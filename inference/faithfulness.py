@@ -6,7 +6,7 @@ Shape letters: `V` versions of the post, `U` units (words, or cells of the pictu
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.integrate import trapezoid
@@ -16,8 +16,7 @@ CURVE_SHARES = np.linspace(0, 1, 11)
 ERASER_SHARES = np.array([0.01, 0.05, 0.1, 0.2, 0.5])
 
 
-@dataclass(frozen=True)
-class Faithfulness:
+class Faithfulness(NamedTuple):
     """How one order of a post's units does.
 
     Args:

@@ -11,10 +11,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from duosent.data.pairs import load_pairs
-from duosent.inference.backends import load_backend, trained_columns
-from duosent.inference.chosen_part import chosen_part
+from duosent.inference.backends import load_backend
 from duosent.inference.post_logits import post_logits, readable_posts
+from duosent.inference.unlabelled_posts import unlabelled_posts
 from duosent.modeling.label_scores import best_labels, label_names, label_scores
 from duosent.processing.collator import ImageTextCollator
 from duosent.training.checkpoints import (
@@ -156,15 +155,7 @@ def predict_table(
     model, processor = load_backend(checkpoint, backend, device)
     if consistent:
         check_consistent(model.config)
-    columns = {**trained_columns(checkpoint), **(columns or {})}
-    for column in ("label_column", "text_label_column", "image_label_column", "label_columns"):
-        columns[column] = None
-    try:
-        splits = load_pairs(data, **columns, check_rows=False)
-    except (ValueError, OSError) as error:
-        raise CallError(str(error)) from error
-    rows = splits[chosen_part(splits, split, data)]
-
+    _, rows = unlabelled_posts(checkpoint, data, split, columns)
     batches = DataLoader(
         rows, batch_size, collate_fn=ReadableRows(ImageTextCollator(processor)), num_workers=num_workers
     )

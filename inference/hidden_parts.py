@@ -1,7 +1,8 @@
 """One post with some of its words or some cells of its picture hidden, in many ways at once.
 
-A hidden word is left out, as if it had never been written; a hidden cell gets the picture's mean colour, so that it
-shows nothing and does not stand out. Shape letters: `V` versions of the post, `T` tokens, `W` words, `C` cells.
+A hidden word is left out, as if it had never been written, and a text of none is a missing one; a hidden cell gets the
+picture's mean colour, so that it shows nothing and does not stand out. Shape letters: `V` versions of the post, `T`
+tokens, `W` words, `C` cells.
 """
 
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class PostParts:
                 versions[name] = versions[name].gather(1, order)
         versions["input_ids"] = versions["input_ids"].masked_fill(~kept, self.pad_token_id)
         versions["attention_mask"] = kept.to(versions["attention_mask"].dtype)
+        versions["text_present"] = versions["text_present"] & torch.from_numpy(shown.any(axis=1))
         return versions
 
     def with_cells(self, shown: np.ndarray) -> dict[str, Tensor]:

@@ -23,6 +23,7 @@ def test_a_hidden_word_leaves_no_gap(parts):
     whole = parts.batch["input_ids"][0].tolist()
     assert versions["input_ids"].tolist() == [whole, [first, third, last, 0, 0, 0, 0], [first, last, 0, 0, 0, 0, 0]]
     assert versions["attention_mask"].sum(dim=1).tolist() == [4, 3, 2]
+    assert versions["text_present"].tolist() == [True, True, False]
     assert torch.equal(versions["pixel_values"], parts.batch["pixel_values"].expand(3, -1, -1, -1))
 
 

@@ -57,24 +57,24 @@ def run_explain(options: argparse.Namespace, columns: dict, parser: CommandParse
         posts = explain_table(
             explainer, options.data, split=options.split, ids=options.ids, limit=options.limit, columns=columns
         )
-    explained, left_out = [], {}
-    for name, found in posts:
-        if not isinstance(found, Explanation):
-            left_out[name] = found
-            continue
-        explained.append(found)
-        if options.maps is not None:
-            # Two ids may be one file name.
-            found.save(Path(options.maps) if name is None else f"{options.maps}/{len(explained)}-{file_name(name)}")
+    results, left_out = [], {}
+
+    def explained():
+        for name, found in posts:
+            if not isinstance(found, Explanation):
+                left_out[name] = found
+                continue
+            results.append(post_result(found))
+            if options.maps is not None:
+                # Two ids may be one file name.
+                found.save(Path(options.maps) if name is None else f"{options.maps}/{len(results)}-{file_name(name)}")
+            yield found
+
+    content = explanation_page(explained(), left_out)
     page = Path(options.output)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(explanation_page(explained, left_out), encoding="utf-8")
-    result = {
-        "page": options.output,
-        "maps": options.maps,
-        "posts": [post_result(found) for found in explained],
-        "left_out": left_out,
-    }
+    page.write_text(content, encoding="utf-8")
+    result = {"page": options.output, "maps": options.maps, "posts": results, "left_out": left_out}
     return result, explain_table_text(result)
 
 

@@ -50,7 +50,7 @@ def alignment(
         scores = model(**inputs, output_cross_scores=True).cross_scores
     if scores is None:
         return None
-    text_to_image, image_to_text = (residual.double().cpu() for residual in scores[-1])
+    text_to_image, image_to_text = (residual.cpu().double() for residual in scores[-1])
     prefix = model.radm.num_prefix_tokens
     valid = batch["attention_mask"].bool().cpu()  # (B, T)
     to_regions = text_to_image.softmax(dim=-1).mean(dim=1)[..., prefix:]  # (B, T, P)

@@ -88,7 +88,6 @@ def integrated_gradients(
     check_attributions(model)
     from captum.attr import IntegratedGradients
 
-    chosen = chosen.to(model.device)
     batch = {name: tensor.to(model.device) for name, tensor in batch.items() if "labels" not in name}
     others = [name for name in batch if name != "pixel_values"]
     embedding = model.base_model.get_input_embeddings()
@@ -116,15 +115,16 @@ def integrated_gradients(
         with instead_of_words(embedding, of_side["tokens"]):
             return odds_of(model(**asked).logits.float(), labels, model.config)
 
-    more = (*(batch[name] for name in others), chosen)
+    more = (*(batch[name] for name in others), chosen.to(model.device))
     with left_as_it_was(model):
         with torch.no_grad():
-            at_post, at_baseline = (value(*ends, *more).double() for ends in (points, baselines))
+            at_post, at_baseline = (value(*ends, *more).cpu().double() for ends in (points, baselines))
         allowed = (TOLERANCE * (at_post - at_baseline).abs()).clamp_min(FLOOR)  # (B,)
-        parts = [torch.zeros_like(point, dtype=torch.float64) for point in points]
-        gap, steps = torch.zeros_like(at_post), torch.zeros_like(chosen)
+        # Summed on the CPU: not every accelerator knows double precision.
+        parts = [torch.zeros(point.shape, dtype=torch.float64) for point in points]
+        gap, steps = torch.zeros_like(at_post), torch.zeros(len(chosen), dtype=torch.long)
         # Pieces of the path that are still to be walked: whose they are, and where they begin and end.
-        rows = torch.arange(len(chosen), device=chosen.device)
+        rows = torch.arange(len(chosen))
         low, high = torch.zeros_like(at_post), torch.ones_like(at_post)
         while len(rows):
             found, gaps = walk(IntegratedGradients(value), points, baselines, more, rows, low, high)
@@ -141,12 +141,12 @@ def integrated_gradients(
     found = dict(zip(sides, parts, strict=True))
     tokens, pixels = found.get("tokens"), found.get("pixels")
     return Attributions(
-        None if tokens is None else tokens.sum(dim=-1).cpu(),
-        None if pixels is None else pixels.sum(dim=1).cpu(),
-        at_post.cpu(),
-        at_baseline.cpu(),
-        gap.cpu(),
-        steps.cpu(),
+        None if tokens is None else tokens.sum(dim=-1),
+        None if pixels is None else pixels.sum(dim=1),
+        at_post,
+        at_baseline,
+        gap,
+        steps,
     )
 
 
@@ -161,26 +161,27 @@ def walk(method, points, baselines, more, rows, low, high) -> tuple[list[Tensor]
     Returns: of each side `(N, ...)`, and gaps `(N,)`.
     """
     found, gaps = [], []
-    for some in torch.arange(len(rows), device=rows.device).split(PIECES_AT_ONCE):
+    for some in torch.arange(len(rows)).split(PIECES_AT_ONCE):
+        own = rows[some]
         ends = [
-            tuple(
-                torch.lerp(
-                    start[rows[some]], end[rows[some]], share[some].to(end.dtype).reshape(-1, *[1] * (end.ndim - 1))
-                )
-                for start, end in zip(baselines, points, strict=True)
-            )
+            tuple(along(start[own], end[own], share[some]) for start, end in zip(baselines, points, strict=True))
             for share in (high, low)
         ]
         of_pieces, of_gaps = method.attribute(
             *ends,
-            additional_forward_args=tuple(tensor[rows[some]] for tensor in more),
+            additional_forward_args=tuple(tensor[own] for tensor in more),
             n_steps=STEPS,
             internal_batch_size=PIECES_AT_ONCE,
             return_convergence_delta=True,
         )
-        found.append([part.detach().double() for part in of_pieces])
-        gaps.append(of_gaps.double())
+        found.append([part.detach().cpu().double() for part in of_pieces])
+        gaps.append(of_gaps.cpu().double())
     return [torch.cat(parts) for parts in zip(*found, strict=True)], torch.cat(gaps)
+
+
+def along(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """Points between `start` and `end`, `(N, ...)`, by their shares of the way, `(N,)`."""
+    return torch.lerp(start, end, share.to(end).reshape(-1, *[1] * (end.ndim - 1)))
 
 
 @contextmanager

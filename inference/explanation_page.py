@@ -4,7 +4,7 @@ import base64
 import functools
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,27 +29,24 @@ PRIVATE_SCORES = {
 }
 
 
-def explanation_page(explanations: Sequence[Explanation], left_out: dict[str, str] | None = None) -> str:
+def explanation_page(explanations: Iterable[Explanation], left_out: dict[str, str] | None = None) -> str:
     """HTML, one section a post.
 
     Args:
-        explanations: of one model, at least one, or none where every row was left out.
-        left_out: id of each row that could not be read -> the reason.
+        explanations: of one model; none are kept, however many there are.
+        left_out: id of each row that could not be read -> the reason; read when all explanations are.
     """
     posts = [post_view(number, found) for number, found in enumerate(explanations, start=1)]
-    return (
-        environment()
-        .get_template(TEMPLATE)
-        .render(
-            posts=posts,
-            left_out=left_out or {},
-            model=explanations[0].model if explanations else None,
-            kind=MODELS.get(explanations[0].model_type) if explanations else None,
-            palette=[hex_colour(colour) for colour in CIVIDIS],
-            chooses=any(post["alignment"] for post in posts),
-            faint=FAINT,
-            strong=STRONG,
-        )
+    template = environment().get_template(TEMPLATE)
+    return template.render(
+        posts=posts,
+        left_out=left_out or {},
+        model=posts[0]["model"] if posts else None,
+        kind=posts[0]["kind"] if posts else None,
+        palette=[hex_colour(colour) for colour in CIVIDIS],
+        chooses=any(post["alignment"] for post in posts),
+        faint=FAINT,
+        strong=STRONG,
     )
 
 
@@ -67,6 +64,8 @@ def post_view(number: int, found: Explanation) -> dict:
     views = {name: map_view(of, found.words, found, box) for name, of in found.maps.items()}
     return {
         "number": number,
+        "model": found.model,
+        "kind": MODELS.get(found.model_type),
         "id": found.id,
         "text": found.text,
         "target": found.target,

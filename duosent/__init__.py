@@ -40,6 +40,7 @@ _PUBLIC_NAMES = {
     "TfnForImageTextClassification": "modeling.modeling_tfn",
     "TombertConfig": "configuration.configuration_tombert",
     "TombertForImageTextClassification": "modeling.modeling_tombert",
+    "explain": "inference.explaining",
     "load_pairs": "data.pairs",
     "modality_agnostic_contrastive_loss": "modeling.losses",
 }

@@ -23,6 +23,7 @@ from duosent.calibration_tables import calibration_tables
 from duosent.card_command import declare_card_flags, run_card
 from duosent.comparison_tables import comparison_table, search_table, summary_table
 from duosent.data_tables import audit_table, prepared_table
+from duosent.explain_command import declare_explain_flags, run_explain
 from duosent.export_command import declare_export_flags, run_export
 from duosent.parsing import CommandParser, hyphened
 from duosent.publish_command import declare_publish_flags, run_publish
@@ -32,11 +33,6 @@ from duosent.tables import demo_table, figures_table, scores_table, targets_tabl
 PUBLISHED = ("mvsa-single", "mvsa-multiple", "twitter-2015", "twitter-2017", "msed", "vqa-v2")
 
 CONSISTENT = "of a model with several labels: only answers that occurred together in training"
-
-# What the other commands will do, and the version that they come with.
-LATER = {
-    "explain": ("show which words and which part of a picture an answer rests on", "0.6"),
-}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,11 +51,9 @@ def _dispatch(argv: list[str]) -> int:
         print(f"duosent {__version__}")
         return 0
     name, *rest = argv
-    if name in LATER:
-        return _later(name, rest)
     parser = CommandParser(prog="duosent")
     if name not in COMMANDS:
-        parser.unknown("command", name, [*COMMANDS, *LATER])
+        parser.unknown("command", name, [*COMMANDS])
     declare, run = COMMANDS[name]
     parser = CommandParser(prog=f"duosent {name}", description=run.__doc__)
     declare(parser)
@@ -581,6 +575,18 @@ def export(options, free, parser) -> None:
     _show(options, *run_export(options, _columns(options), _command_line()))
 
 
+def declare_explain(parser: CommandParser) -> None:
+    declare_explain_flags(parser)
+    _declare_columns(parser, labels=False)
+    _declare_common(parser)
+
+
+def explain(options, free, parser) -> None:
+    """Show what a model used for its answer: words, regions of the picture, and each side's share, as a page."""
+    _register()
+    _show(options, *run_explain(options, _columns(options), parser))
+
+
 COMMANDS = {
     "demo": (declare_demo, demo),
     "prepare": (declare_prepare, prepare),
@@ -593,15 +599,13 @@ COMMANDS = {
     "publish": (declare_publish, publish),
     "serve": (declare_serve, serve),
     "export": (declare_export, export),
+    "explain": (declare_explain, explain),
 }
 
 
 def overview() -> str:
     """What `duosent --help` prints."""
     lines = [f"  {name:9} {run.__doc__}" for name, (_, run) in COMMANDS.items()]
-    lines += [
-        f"  {name:9} {what[0].upper()}{what[1:]} (comes with {version})." for name, (what, version) in LATER.items()
-    ]
     return "\n".join(
         [
             "duosent reads a post, a picture and the words beside it, and says what its author feels.",
@@ -612,15 +616,6 @@ def overview() -> str:
             "duosent COMMAND --help tells more; duosent --version the version. Start with: duosent demo",
         ]
     )
-
-
-def _later(name: str, rest: list[str]) -> int:
-    """One sentence for a command that is not there yet; only asking for help is no mistake."""
-    what, version = LATER[name]
-    sentence = f"duosent {name} will {what}; it comes with version {version}, this is {__version__}."
-    asked = "-h" in rest or "--help" in rest
-    print(sentence, file=sys.stdout if asked else sys.stderr)
-    return 0 if asked else 2
 
 
 if __name__ == "__main__":

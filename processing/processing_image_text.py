@@ -14,6 +14,7 @@ from transformers import (
     AutoConfig,
     AutoImageProcessor,
     AutoTokenizer,
+    BatchEncoding,
     PreTrainedTokenizerFast,
     TimmWrapperConfig,
     ViTImageProcessor,
@@ -155,6 +156,28 @@ class ImageTextProcessor(ProcessorMixin):
         options = {"truncation": options["truncation"], "max_length": self.max_length}
         encoded = self._encode(*self._prepare_texts(text, target or [None] * len(text)), options)
         return [len(row["input_ids"]) for row in encoded]
+
+    def encode_post(self, text: str | None, target: str | None = None) -> tuple[str | None, str | None, BatchEncoding]:
+        """What is read of one post's words, without padding, and where each token stands in them.
+
+        Args:
+            text, target: see the call.
+
+        Returns: text and target as they are after cleaning, None where nothing is left, and the tokenizer's encoding
+            with `offset_mapping` and `sequence_ids()`.
+
+        Raises:
+            ValueError: for a tokenizer that does not know where its tokens stand.
+        """
+        [text], [target] = self._prepare_texts([text], [target])
+        if not self.tokenizer.is_fast:
+            raise ValueError(
+                f"The tokenizer must tell where tokens stand, which {type(self.tokenizer).__name__} does not."
+            )
+        options = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs)["text_kwargs"]
+        options = {"truncation": options["truncation"], "max_length": self.max_length}
+        options["truncation"] = self._truncation(target, options)
+        return text, target, self.tokenizer(text or "", target, return_offsets_mapping=True, **options)
 
     def empty_side(self, side: str, rows: int) -> dict[str, torch.Tensor]:
         """Tensors of a side that no row has, for a batch whose keys are always the same.

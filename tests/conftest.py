@@ -33,7 +33,8 @@ at my our what why how
 
 def pytest_addoption(parser):
     parser.addoption("--page-checkpoint", metavar="DIR", help="what the demo page shows: out/demo/runs/mdse")
-    parser.addoption("--screenshots", metavar="DIR", help="folder for screenshots of the demo page")
+    parser.addoption("--screenshots", metavar="DIR", help="folder for screenshots of pages")
+    parser.addoption("--explain-runs", metavar="DIR", help="whose mdse and radm are explained: out/demo/runs")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from commands import call, wrong_call
 from PIL import Image
 
 from duosent import __version__
-from duosent.cli import COMMANDS, LATER, main
+from duosent.cli import COMMANDS, main
 from duosent.configuration.configuration_baselines import BaselineConfig
 from duosent.configuration.configuration_clmlf import ClmlfConfig
 from duosent.configuration.configuration_lmf import LmfConfig
@@ -62,8 +62,8 @@ def trained(data, text_encoder_dir, image_encoder_dir, tmp_path_factory) -> tupl
 def test_help_needs_neither_torch_nor_transformers():
     script = (
         "import sys, time; sys.argv[0] = 'duosent'; start = time.perf_counter()\n"
-        "from duosent.cli import COMMANDS, LATER, main\n"
-        "for words in [[], ['--help'], *([name, '--help'] for name in [*COMMANDS, *LATER])]:\n"
+        "from duosent.cli import COMMANDS, main\n"
+        "for words in [[], ['--help'], *([name, '--help'] for name in COMMANDS)]:\n"
         "    try: assert main(words) == 0\n"
         "    except SystemExit as end: assert end.code == 0\n"
         "heavy = {'torch', 'transformers', 'datasets', 'numpy', 'PIL'} & set(sys.modules)\n"
@@ -72,7 +72,7 @@ def test_help_needs_neither_torch_nor_transformers():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for name in [*COMMANDS, *LATER]:
+    for name in COMMANDS:
         assert name in done.stdout
 
 
@@ -82,18 +82,6 @@ def test_the_module_is_the_command():
     assert time.perf_counter() - start < 1
     assert done.returncode == 2
     assert done.stderr == "duosent: there is no command predcit; did you mean predict?\n"
-
-
-@pytest.mark.parametrize(
-    ("name", "version"),
-    [
-        ("explain", "0.6"),
-    ],
-)
-def test_later_commands_say_when(capsys, name, version):
-    sentence = wrong_call(capsys, name, "something")
-    assert f"it comes with version {version}, this is {__version__}." in sentence
-    assert call(capsys, name, "--help") == (0, sentence, "")
 
 
 def test_version(capsys):

@@ -1,0 +1,268 @@
+"""Explanations as one HTML page that needs no network, and no script to be read."""
+
+import base64
+import functools
+import io
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from duosent.inference.explanation import Answer, Explanation, PostMap
+from duosent.inference.map_colours import CIVIDIS, FAINT, STRONG, colours, opacity, shares
+from duosent.inference.picture_maps import Box
+from duosent.inference.word_maps import Word
+
+TEMPLATE = "explanation_page.html.jinja"
+# Longer side of the pictures in the page, in pixels.
+SHOWN_SIDE = 480
+# Regions named in a table.
+MOST_REGIONS, MOST_WORDS = 8, 3
+MODELS = {"mdse": "MDSE", "radm": "RADM", "tfn": "TFN", "lmf": "LMF", "clmlf": "CLMLF", "tombert": "TomBERT"}
+PRIVATE_SCORES = {
+    "full": "full model",
+    "without_text_private": "without private features of the words",
+    "without_image_private": "without private features of the picture",
+}
+
+
+def explanation_page(explanations: Iterable[Explanation], left_out: dict[str, str] | None = None) -> str:
+    """HTML, one section a post.
+
+    Args:
+        explanations: of one model; none are kept, however many there are.
+        left_out: id of each row that could not be read -> the reason; read when all explanations are.
+    """
+    posts = [post_view(number, found) for number, found in enumerate(explanations, start=1)]
+    template = environment().get_template(TEMPLATE)
+    return template.render(
+        posts=posts,
+        left_out=left_out or {},
+        model=posts[0]["model"] if posts else None,
+        kind=posts[0]["kind"] if posts else None,
+        palette=[hex_colour(colour) for colour in CIVIDIS],
+        chooses=any(post["alignment"] for post in posts),
+        faint=FAINT,
+        strong=STRONG,
+    )
+
+
+@functools.cache
+def environment() -> Environment:
+    """What stands in a post, a label or a name becomes text, and never a part of the page."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+
+
+def post_view(number: int, found: Explanation) -> dict:
+    """What the template shows of one post."""
+    picture, box = (None, None) if found.picture is None else shown_picture(found.picture, found.box)
+    views = {name: map_view(of, found.words, found, box) for name, of in found.maps.items()}
+    return {
+        "number": number,
+        "model": found.model,
+        "kind": MODELS.get(found.model_type),
+        "id": found.id,
+        "text": found.text,
+        "target": found.target,
+        "unread": unread(found),
+        "reads_text": found.reads_text,
+        "reads_image": found.reads_image,
+        "picture": picture,
+        "calibrated": found.calibrated,
+        "importance": views.get("importance"),
+        "kept": views.get("kept"),
+        "alignment": alignment_view(found, views["alignment"]) if "alignment" in views else None,
+        "answers": [answer_view(answer, views, len(found.answers) > 1) for answer in found.answers],
+        "private_scores": score_rows({PRIVATE_SCORES[name]: row for name, row in found.private_scores.items()}),
+        "ablations": score_rows(found.ablations),
+        "labels": [label for answer in found.answers for label in answer.scores],
+    }
+
+
+def shown_picture(pixels: np.ndarray, box: Box) -> tuple[dict, Box]:
+    """The picture as the page has it, small enough, and what the model saw of it there."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=85)
+    across, down = picture.width / pixels.shape[1], picture.height / pixels.shape[0]
+    data = base64.b64encode(file.getvalue()).decode()
+    shown = {"data": f"data:image/jpeg;base64,{data}", "width": picture.width, "height": picture.height}
+    return shown, Box(box.left * across, box.top * down, box.right * across, box.bottom * down)
+
+
+def map_view(of: PostMap, words: Sequence[Word], found: Explanation, box: Box | None) -> dict:
+    """Words and cells with their colours and numbers."""
+    show = signed_number if of.signed else percent
+    view = {"meaning": of.meaning, "signed": of.signed, "words": None, "cells": None, "rest": None}
+    if of.words is not None and len(of.words):
+        view["words"] = word_spans(found, of.words, of.signed, show)
+        view["word_rows"] = [(word.text, show(value)) for word, value in zip(words, of.words, strict=True)]
+        view["most_words"] = show(of.words[np.abs(of.words).argmax()])
+        view["rest"] = None if of.rest is None else show(of.rest)
+    if of.patches is not None:
+        view |= {"grid": of.patches.shape, "box": placed(box, of.patches.shape)}
+        view["cells"] = picture_cells(of.patches, of.signed, show)
+        view["regions"] = strongest_regions(of.patches, show)
+        view["most_cells"] = view["regions"][0][1]
+    return view
+
+
+def word_spans(found: Explanation, values: np.ndarray, signed: bool, show) -> list[list[dict]]:
+    """The text, and the target where there is one, in pieces that join to it again; a word has a weight and a number,
+    what lies between words has none."""
+    share = shares(values)
+    segments = []
+    for segment, string in enumerate((found.text, found.target)):
+        spans, end = [], 0
+        for number, word in enumerate(found.words):
+            if word.segment != segment:
+                continue
+            if word.start > end:
+                spans.append({"text": string[end : word.start], "number": None})
+            tone = "more" if not signed else "for" if share[number] > 0 else "against"
+            weight = round(100 * abs(float(share[number])))
+            spans.append(
+                {"text": word.text, "number": show(values[number]), "weight": weight, "tone": tone, "word": number}
+            )
+            end = word.end
+        if spans:
+            segments.append(spans)
+    return segments
+
+
+def unread(found: Explanation) -> str:
+    """The end of the text that was cut off."""
+    last = max((word.end for word in found.words if word.segment == 0), default=0)
+    return (found.text or "")[last:].strip()
+
+
+def placed(box: Box, grid: tuple[int, int]) -> dict:
+    """Where the cells lie: the first one's corner, and a cell's width and height."""
+    across, down = (box.right - box.left) / grid[1], (box.bottom - box.top) / grid[0]
+    return {"left": round(box.left, 3), "top": round(box.top, 3), "across": round(across, 5), "down": round(down, 5)}
+
+
+def picture_cells(patches: np.ndarray, signed: bool, show) -> list[dict]:
+    share = shares(patches)
+    fills, covers = colours(share, signed), opacity(share, signed)
+    return [
+        {
+            "x": column,
+            "y": row,
+            "fill": hex_colour(fills[row, column]),
+            "cover": round(float(covers[row, column]), 3),
+            "title": f"{place(row, column)}: {show(patches[row, column])}",
+        }
+        for row, column in np.ndindex(patches.shape)
+    ]
+
+
+def strongest_regions(patches: np.ndarray, show) -> list[tuple[str, str]]:
+    order = np.argsort(-np.abs(patches), axis=None)[:MOST_REGIONS]
+    places = [divmod(int(number), patches.shape[1]) for number in order]
+    return [(place(*where), show(patches[where])) for where in places]
+
+
+def alignment_view(found: Explanation, view: dict) -> dict:
+    """The map of all words, each word's best region, each strong region's best words, and all numbers to choose by."""
+    of = found.maps["alignment"]
+    for cell in view["cells"]:
+        cell["title"] += f"; looks at {best_words(found, of.region_words[cell['y'], cell['x']])}"
+    by_word = []
+    for word, regions in zip(found.words, of.word_regions, strict=True):
+        where = divmod(int(regions.argmax()), regions.shape[1])
+        by_word.append((word.text, place(*where), percent(regions[where])))
+    order = np.argsort(-of.patches, axis=None)[:MOST_REGIONS]
+    places = [divmod(int(number), of.patches.shape[1]) for number in order]
+    by_region = [(place(*where), best_words(found, of.region_words[where])) for where in places]
+    numbers = {
+        "columns": of.patches.shape[1],
+        "words": [word.text for word in found.words],
+        "regions": [[round(float(share), 5) for share in regions.ravel()] for regions in of.word_regions],
+        "asked": [
+            [round(float(share), 4) for share in words] for words in of.region_words.reshape(-1, len(found.words))
+        ],
+    }
+    return view | {"by_word": by_word, "by_region": by_region, "numbers": numbers}
+
+
+def best_words(found: Explanation, words: np.ndarray) -> str:
+    """`sun (12.0 %), happy (8.1 %)`"""
+    order = np.argsort(-words)[:MOST_WORDS]
+    return ", ".join(f"{found.words[number].text} ({percent(words[number])})" for number in order)
+
+
+def answer_view(answer: Answer, views: dict[str, dict], several: bool) -> dict:
+    """An answer with its scores, shares and attributions."""
+    largest = max(abs(share) for share in answer.shares.values()) or 1
+    best = max(answer.scores, key=answer.scores.__getitem__)
+    return {
+        "task": answer.task if several else None,
+        "label": short(answer, answer.label),
+        "score": percent(answer.score),
+        "answered": answer.answered,
+        "best": short(answer, best),
+        "scores": [
+            {"label": short(answer, label), "score": percent(score), "width": round(100 * score, 1)}
+            for label, score in sorted(answer.scores.items(), key=lambda pair: -pair[1])
+        ],
+        "shares": {
+            side: {"share": signed_number(share), "width": round(100 * abs(share) / largest), "for": share > 0}
+            for side, share in answer.shares.items()
+        },
+        "values": {
+            name: {"score": percent(1 / (1 + math.exp(-value))), "odds": signed_number(value)}
+            for name, value in answer.values.items()
+        },
+        "attributions": views.get(f"attributions_{answer.task}" if several else "attributions"),
+        "completeness": completeness_view(answer),
+    }
+
+
+def completeness_view(answer: Answer) -> dict | None:
+    of = answer.completeness
+    if of is None:
+        return None
+    return {
+        "attributed": signed_number(of.attributed),
+        "difference": signed_number(of.difference),
+        "gap": f"{100 * abs(of.gap) / abs(of.difference):.2f} %" if of.difference else f"{abs(of.gap):.1e}",
+        "steps": of.steps,
+    }
+
+
+def score_rows(scores: dict[str, dict[str, float]]) -> list[dict]:
+    return [{"name": name, "scores": [percent(score) for score in row.values()]} for name, row in scores.items()]
+
+
+def short(answer: Answer, label: str) -> str:
+    """A label without the name of its task."""
+    return label.removeprefix(f"{answer.task}:")
+
+
+def place(row: int, column: int) -> str:
+    return f"row {row + 1}, column {column + 1}"
+
+
+def percent(value: float) -> str:
+    """`4.2 %`, small shares with as many digits as tell them from 0."""
+    value = 100 * float(value)
+    return f"{value:.1f} %" if value >= 10 or value == 0 else f"{value:.2g} %" if value < 1 else f"{value:.1f} %"
+
+
+def signed_number(value: float) -> str:
+    """`+0.12`, with a real minus."""
+    return f"{float(value):+.3g}".replace("-", "−")
+
+
+def hex_colour(colour: np.ndarray) -> str:
+    return "#" + "".join(f"{round(float(channel)):02x}" for channel in colour)
+
+
+__all__ = ["explanation_page"]

@@ -3,13 +3,14 @@
 import argparse
 import os
 
+from duosent.check_command import declare_check_flags, run_check
 from duosent.parsing import CommandParser
 from duosent.tables import text_table
 
 
 def declare_explain_flags(parser: CommandParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder or Hub name of a classifier")
-    parser.add_argument("--output", required=True, metavar="FILE", help="the page to write, such as page.html")
+    parser.add_argument("--output", metavar="FILE", help="the page to write, such as page.html")
     post = parser.add_argument_group("one post")
     post.add_argument("--text", help="the words")
     post.add_argument("--image", metavar="FILE", help="the picture")
@@ -28,6 +29,7 @@ def declare_explain_flags(parser: CommandParser) -> None:
     note = "leave out the attributions, which need duosent[explain] and most of the time"
     parser.add_argument("--no-attributions", dest="attributions", action="store_false", help=note)
     parser.add_argument("--device", help="cpu, cuda, ...; default: the accelerator where there is one")
+    declare_check_flags(parser)
     parser.epilog = (
         "The page needs no network. It shows how far words and picture each moved the answer, which words and regions "
         "did (integrated gradients), of MDSE what is shared and what is private, of RADM which words look at which "
@@ -39,6 +41,8 @@ def run_explain(options: argparse.Namespace, columns: dict, parser: CommandParse
     """The result, and its table."""
     from pathlib import Path
 
+    if options.check is not None:
+        return run_check(options, columns, parser)
     check_call(options, parser)
     from duosent.inference.explaining import Explainer, explain_table
     from duosent.inference.explanation import Explanation, file_name
@@ -80,6 +84,11 @@ def run_explain(options: argparse.Namespace, columns: dict, parser: CommandParse
 
 def check_call(options: argparse.Namespace, parser: CommandParser) -> None:
     """End a wrong call with one sentence."""
+    if options.output is None:
+        parser.error("--output is needed: the page to write.")
+    for flag in ("seed", "random_orders"):
+        if getattr(options, flag) is not None:
+            parser.error(f"--{flag.replace('_', '-')} belongs to --check.")
     if (options.text is not None or options.image is not None) == (options.data is not None):
         parser.error("give either --text and --image (or one of the two) or --data.")
     for flag in ("split", "ids", "limit"):

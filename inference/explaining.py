@@ -9,17 +9,16 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from duosent.data.pairs import load_pairs
 from duosent.inference.alignment import alignment
 from duosent.inference.attributions import check_attributions, integrated_gradients
-from duosent.inference.backends import default_device, trained_columns
-from duosent.inference.chosen_part import chosen_part
+from duosent.inference.backends import default_device
 from duosent.inference.explanation import Answer, Completeness, Explanation, PostMap
 from duosent.inference.left_as_it_was import left_as_it_was
 from duosent.inference.picture_maps import patch_grid, seen_box, sum_over_patches
 from duosent.inference.post_logits import readable_posts
 from duosent.inference.private_shares import private_logits, shared_parts
 from duosent.inference.side_shares import shapley_shares, side_values
+from duosent.inference.unlabelled_posts import unlabelled_posts
 from duosent.inference.word_maps import ReadText, mean_over_words, read_words, sum_over_words, token_words
 from duosent.modeling.fitted_calibration import task_fits, task_widths
 from duosent.modeling.label_scores import label_names, label_scores
@@ -295,14 +294,7 @@ def explain_table(
     """
     if limit is not None and limit < 1:
         raise CallError(f"limit must be >= 1, got {limit}.")
-    columns = {**trained_columns(explainer.name), **(columns or {})}
-    for column in ("label_column", "text_label_column", "image_label_column", "label_columns"):
-        columns[column] = None
-    try:
-        splits = load_pairs(data, **columns, check_rows=False)
-    except (ValueError, OSError) as error:
-        raise CallError(str(error)) from error
-    rows = splits[chosen_part(splits, split, data)]
+    _, rows = unlabelled_posts(explainer.name, data, split, columns)
     numbers = range(len(rows))
     if ids is not None:
         places = {str(name): number for number, name in enumerate(rows["id"])}

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from duosent.inference.picture_maps import cell_of_pixels
+
 # Padded tokens have nothing to say but where they are.
 TOKENS = ("input_ids", "token_type_ids", "attention_mask")
 
@@ -71,17 +73,4 @@ class PostParts:
         return {name: tensor.expand(versions, *tensor.shape[1:]) for name, tensor in self.batch.items()}
 
 
-def cell_of_pixels(grid: tuple[int, int], height: int, width: int) -> np.ndarray:
-    """The cell that each pixel lies in, counted row by row.
-
-    Args:
-        grid: rows and columns of cells; where a side is no multiple of its number, cells differ by a pixel.
-
-    Returns: `(height, width)` integers.
-    """
-    rows = np.arange(height) * grid[0] // height
-    columns = np.arange(width) * grid[1] // width
-    return rows[:, None] * grid[1] + columns
-
-
-__all__ = ["PostParts", "cell_of_pixels"]
+__all__ = ["PostParts"]

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from duosent.inference.hidden_parts import cell_of_pixels
+from duosent.inference.picture_maps import cell_of_pixels
 
 
 def edge_scores(pixel_values: Tensor, grid: tuple[int, int]) -> np.ndarray:

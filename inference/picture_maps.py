@@ -63,13 +63,15 @@ def cells(size: int, start: float, end: float, number: int) -> np.ndarray:
     return np.where((place >= 0) & (place < number), place, -1)
 
 
+def cell_of_pixels(grid: tuple[int, int], height: int, width: int) -> np.ndarray:
+    """The cell of a grid that each pixel of a picture lies in, counted row by row: `(height, width)`"""
+    return cells(height, 0, height, grid[0])[:, None] * grid[1] + cells(width, 0, width, grid[1])
+
+
 def sum_over_patches(pixels: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """What adds up over the pixels of each patch: `(height, width)`, as the model reads them -> `(rows, columns)`"""
-    rows = cells(pixels.shape[0], 0, pixels.shape[0], grid[0])
-    columns = cells(pixels.shape[1], 0, pixels.shape[1], grid[1])
-    sums = np.zeros(grid, dtype=np.float64)
-    np.add.at(sums, (rows[:, None], columns[None, :]), pixels)
-    return sums
+    cell = cell_of_pixels(grid, *pixels.shape).ravel()
+    return np.bincount(cell, pixels.ravel(), minlength=grid[0] * grid[1]).reshape(grid)
 
 
 def over_picture(patches: np.ndarray, box: Box, width: int, height: int) -> np.ndarray:
@@ -88,4 +90,4 @@ def over_picture(patches: np.ndarray, box: Box, width: int, height: int) -> np.n
     return pixels
 
 
-__all__ = ["Box", "cells", "over_picture", "patch_grid", "seen_box", "sum_over_patches"]
+__all__ = ["Box", "cell_of_pixels", "cells", "over_picture", "patch_grid", "seen_box", "sum_over_patches"]

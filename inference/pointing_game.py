@@ -6,7 +6,7 @@ words, or of cells, that would have been hits.
 
 import numpy as np
 
-from duosent.inference.hidden_parts import cell_of_pixels
+from duosent.inference.picture_maps import cell_of_pixels
 
 
 def deciding_words(words: list[str], rationale: frozenset[str]) -> np.ndarray:
@@ -21,6 +21,8 @@ def deciding_cells(pixels: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
         pixels: `(height, width)` bool; of any size, since the model sees the whole picture.
         grid: rows and columns of cells.
     """
+    for axis in (0, 1):  # no cell without a pixel
+        pixels = pixels.repeat(-(-grid[axis] // pixels.shape[axis]), axis)
     cells = cell_of_pixels(grid, *pixels.shape).ravel()
     return np.bincount(cells, pixels.ravel()) / np.bincount(cells) >= 0.5
 

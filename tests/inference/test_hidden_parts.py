@@ -3,7 +3,8 @@ import pytest
 import torch
 from tiny import CLASSIFIERS, build, make_batch, take
 
-from duosent.inference.hidden_parts import PostParts, cell_of_pixels
+from duosent.inference.hidden_parts import PostParts
+from duosent.inference.picture_maps import cell_of_pixels
 from duosent.inference.post_logits import post_logits
 
 PAD = 0
@@ -51,7 +52,7 @@ def test_hidden_cells_take_the_mean_colour_and_the_others_stay(parts):
 
 
 def test_cells_of_sides_that_do_not_divide():
-    assert cell_of_pixels((2, 2), 3, 5).tolist() == [[0, 0, 0, 1, 1], [0, 0, 0, 1, 1], [2, 2, 2, 3, 3]]
+    assert cell_of_pixels((2, 2), 3, 5).tolist() == [[0, 0, 1, 1, 1], [2, 2, 3, 3, 3], [2, 2, 3, 3, 3]]
 
 
 @pytest.mark.parametrize("name", ["mdse", "radm"])

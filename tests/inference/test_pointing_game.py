@@ -19,6 +19,10 @@ def test_a_cell_decides_when_half_of_it_does():
     ]
 
 
+def test_a_mask_may_be_coarser_than_the_cells():
+    assert deciding_cells(np.array([[True, False]]), (2, 4)).reshape(2, 4).tolist() == [[True, True, False, False]] * 2
+
+
 def test_a_hit_is_the_largest_score_on_the_deciding_part():
     deciding = np.array([False, True, True, False])
     assert hit(np.array([0.1, 0.7, 0.2, 0.0]), deciding) == 1

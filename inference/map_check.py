@@ -147,8 +147,8 @@ def _trials(
         orders = np.stack([*(by_importance(scores, rng) for scores in scored), *chance])
         figures = faithfulness(_score(explainer, side, label), orders)
         of_maps, of_controls = figures[: len(names)], figures[len(names) : -random_orders]
-        controls = dict(zip(side.controls, of_controls, strict=True))
-        controls["random"] = Faithfulness(*np.mean(figures[-random_orders:], axis=0))
+        chance_figures = Faithfulness(*np.mean(figures[-random_orders:], axis=0))
+        controls = {"random": chance_figures, **dict(zip(side.controls, of_controls, strict=True))}
         for name, of_map in zip(names, of_maps, strict=True):
             scores, other = side.maps[name], maps_of_chance.get(name)
             yield (

@@ -22,7 +22,9 @@ APART = {
     "from_hub",
 }
 # Options of training and config that change how a run is computed, and not, but for rounding, what it comes to.
-SAME_RESULT = ("resume_from_checkpoint", "cache_features", "attn_implementation")
+SAME_RESULT = ("resume_from_checkpoint", "cache_features", "attn_implementation", "save_total_limit")
+# When checkpoints are saved: those of a run that ends with its last weights, and not the best, change nothing either.
+SAVING = ("save_strategy", "save_steps")
 
 
 @dataclass
@@ -159,8 +161,10 @@ def _members(folder: Path, kind: str) -> list[Path]:
 def _run(name: str, folders: list[Path], source: str) -> FinishedRun:
     records = [read_run(folder) for folder in folders]
     same = {option: value for option, value in records[0].items() if option not in APART}
+    ends_with_best = same.get("training", {}).get("load_best_model_at_end", True)
+    left_out = SAME_RESULT if ends_with_best else SAME_RESULT + SAVING
     for group in ("training", "config"):
-        same[group] = {option: v for option, v in same.get(group, {}).items() if option not in SAME_RESULT}
+        same[group] = {option: v for option, v in same.get(group, {}).items() if option not in left_out}
     trained_on = [record.get("train_fingerprint") for record in records]
     return FinishedRun(name, folders, json.dumps([same, trained_on], sort_keys=True), source)
 

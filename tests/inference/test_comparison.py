@@ -399,6 +399,15 @@ def test_where_names_came_from_tells_no_runs_apart(tmp_path):
     assert kinds[0] == kinds[1] != kinds[2]
 
 
+def test_how_often_a_run_was_saved_matters_where_the_best_is_kept_alone(tmp_path):
+    last, often = {"load_best_model_at_end": False}, {"save_strategy": "steps", "save_steps": 48}
+    options = [last, last | often, {}, often]
+    folders = [write_run(tmp_path / str(n), TRUTH, training=training) for n, training in enumerate(options)]
+    kinds = [find_runs(folder)[0].kind for folder in folders]
+    assert kinds[0] == kinds[1]
+    assert len({kinds[0], *kinds[2:]}) == 3
+
+
 def test_runs_of_two_attention_implementations_are_of_one_kind(tmp_path):
     options = [{}, {"attn_implementation": "eager"}, {"hidden_size": 8}]
     folders = [write_run(tmp_path / str(n), TRUTH, config=config) for n, config in enumerate(options)]

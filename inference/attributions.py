@@ -5,7 +5,7 @@ Sundararajan, Taly and Yan, Axiomatic Attribution for Deep Networks (ICML 2017),
 
 import importlib.util
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -110,9 +110,7 @@ def integrated_gradients(
         *rest, labels = inputs[len(sides) :]
         asked = dict(zip(others, rest, strict=True))
         asked["pixel_values"] = of_side.get("pixels")
-        if "tokens" not in of_side:
-            return odds_of(model(**asked).logits.float(), labels, model.config)
-        with instead_of_words(embedding, of_side["tokens"]):
+        with instead_of_words(embedding, of_side["tokens"]) if "tokens" in of_side else nullcontext():
             return odds_of(model(**asked).logits.float(), labels, model.config)
 
     more = (*(batch[name] for name in others), chosen.to(model.device))

@@ -21,6 +21,8 @@ TEMPLATE = "explanation_page.html.jinja"
 SHOWN_SIDE = 480
 # Regions named in a table.
 MOST_REGIONS, MOST_WORDS = 8, 3
+# How near to 1 the sum of a whole is.
+EVEN = 1e-3
 MODELS = {"mdse": "MDSE", "radm": "RADM", "tfn": "TFN", "lmf": "LMF", "clmlf": "CLMLF", "tombert": "TomBERT"}
 PRIVATE_SCORES = {
     "full": "full model",
@@ -99,7 +101,7 @@ def shown_picture(pixels: np.ndarray, box: Box) -> tuple[dict, Box]:
 def map_view(of: PostMap, words: Sequence[Word], found: Explanation, box: Box | None) -> dict:
     """Words and cells with their colours and numbers."""
     show = signed_number if of.signed else percent
-    view = {"meaning": of.meaning, "signed": of.signed, "words": None, "cells": None, "rest": None}
+    view = {"meaning": of.meaning, "signed": of.signed, "words": None, "cells": None, "rest": None, "even": None}
     if of.words is not None and len(of.words):
         view["words"] = word_spans(found, of.words, of.signed, show)
         view["word_rows"] = [(word.text, show(value)) for word, value in zip(words, of.words, strict=True)]
@@ -110,6 +112,8 @@ def map_view(of: PostMap, words: Sequence[Word], found: Explanation, box: Box | 
         view["cells"] = picture_cells(of.patches, of.signed, show)
         view["regions"] = strongest_regions(of.patches, show)
         view["most_cells"] = view["regions"][0][1]
+        # Of parts of a whole: what each would have if they were all alike.
+        view["even"] = percent(1 / of.patches.size) if abs(of.patches.sum() - 1) < EVEN else None
     return view
 
 
@@ -251,8 +255,10 @@ def place(row: int, column: int) -> str:
 
 
 def percent(value: float) -> str:
-    """`4.2 %`, small shares with as many digits as tell them from 0."""
+    """`4.2 %`; what is nearly 0 with digits that tell it from 0, and what is nearly all never as all."""
     value = 100 * float(value)
+    if 99.95 <= value < 100:
+        return "> 99.9 %"
     return f"{value:.1f} %" if value >= 10 or value == 0 else f"{value:.2g} %" if value < 1 else f"{value:.1f} %"
 
 

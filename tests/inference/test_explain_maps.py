@@ -244,29 +244,34 @@ def test_attributions_sum_to_the_difference(models, name):
 
 
 def test_attributions_are_the_mean_gradient_along_the_path(models):
-    """The integral as a plain sum over the middles of 400 steps."""
+    """The integral as a plain mean over the middles of 400 steps."""
     model, batch = models["mdse"], alone(posts(), 0)
     words = words_of(batch)
     found = integrated_gradients(model, batch, CHOSEN[:1], words, pad_token_id=3)
     embedding = model.mdse.text_model.get_input_embeddings()
-    end = embedding(batch["input_ids"]).detach()
+    end, picture = embedding(batch["input_ids"]).detach(), batch["pixel_values"]
     start = torch.where(words[..., None], embedding(torch.tensor(3)).detach(), end)
-    tokens, pixels = torch.zeros_like(end), torch.zeros_like(batch["pixel_values"])
-    for step in range(400):
-        share = (step + 0.5) / 400
-        point = (start + share * (end - start)).requires_grad_()
-        picture = (share * batch["pixel_values"]).requires_grad_()
-        hook = embedding.register_forward_hook(lambda module, inputs, output, point=point: point)
-        scores = model(**{**batch, "pixel_values": picture}).logits[0].softmax(dim=-1)
-        hook.remove()
-        of_words, of_pixels = torch.autograd.grad((scores[0] / (1 - scores[0])).log(), (point, picture))
-        tokens += of_words / 400
-        pixels += of_pixels / 400
-    largest = float(found.pixels.abs().max())
-    close(
-        found.tokens[0].float(), (tokens * (end - start)).sum(dim=-1)[0], atol=0.02 * float(found.tokens.abs().max())
-    )
-    close(found.pixels[0].float(), (pixels * batch["pixel_values"]).sum(dim=1)[0], atol=0.02 * largest)
+    share = ((torch.arange(400) + 0.5) / 400).reshape(-1, 1, 1)
+    point = (start + share * (end - start)).requires_grad_()
+    pixels = (share[..., None] * picture).requires_grad_()
+    asked = {name: of.repeat(400, *[1] * (of.ndim - 1)) for name, of in batch.items()}
+    hook = embedding.register_forward_hook(lambda module, inputs, output: point)
+    scores = model(**{**asked, "pixel_values": pixels}).logits.softmax(dim=-1)[:, 0]
+    hook.remove()
+    of_words, of_pixels = torch.autograd.grad((scores / (1 - scores)).log().sum(), (point, pixels))
+    by_hand = (of_words.mean(dim=0) * (end - start)[0]).sum(dim=-1)
+    close(found.tokens[0].float(), by_hand, atol=0.02 * float(by_hand.abs().max()))
+    by_hand = (of_pixels.mean(dim=0) * picture[0]).sum(dim=0)
+    close(found.pixels[0].float(), by_hand, atol=0.02 * float(by_hand.abs().max()))
+
+
+def test_where_the_steps_end_the_gap_is_told(models, monkeypatch):
+    monkeypatch.setattr("duosent.inference.attributions.MOST_STEPS", 16)
+    found = integrated_gradients(models["radm"], posts(), CHOSEN, words_of(posts()), pad_token_id=3)
+    assert found.steps.tolist() == [16] * 4
+    attributed = found.tokens.sum(dim=1) + found.pixels.sum(dim=(1, 2))
+    close(found.gap, attributed - (found.value - found.baseline_value))
+    assert (found.gap.abs() > TOLERANCE * (found.value - found.baseline_value).abs()).any()
 
 
 def test_tombert_and_a_missing_captum_are_told(models, monkeypatch):
@@ -317,7 +322,8 @@ def test_batch_order_changes_no_map(models, of_all, order):
 
 
 @pytest.mark.parametrize("name", ["mdse", "radm", "concat"])
-def test_the_model_is_left_as_it_was(name):
+def test_the_model_is_left_as_it_was(name, monkeypatch):
+    monkeypatch.setattr("duosent.inference.attributions.MOST_STEPS", 16)
     model = build(CLASSIFIERS[name][0]).train()
     model.classifier.eval()
     first, second = itertools.islice(model.parameters(), 2)

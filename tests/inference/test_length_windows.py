@@ -60,7 +60,7 @@ def test_answers_come_in_the_order_of_the_rows(words_model, tmp_path, monkeypatc
     monkeypatch.setattr(length_windows, "BATCHES_SORTED", 3)  # of two posts each: several stretches, a short one
     long = "so very good sun and not bad rain"
     words = [long, "sad", "", "happy sun", long, "a cat", "dog", "the city", "", "tea", long, "bus", "sea"]
-    rows = [{"id": f"same {place % 2}", "text": text, "image": None} for place, text in enumerate(words)]
+    rows = [{"id": f"same {place % 2}", "text": text} for place, text in enumerate(words)]
     (tmp_path / "posts.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     answers = {}
     for batch_size in (1, 2):

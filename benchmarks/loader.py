@@ -126,7 +126,7 @@ def main() -> None:
         called = name if name in works else f"{name[0]}, {name[1]} workers"
         cells = ["", *ratios] if name in works else ratios
         shown = " | ".join(cell if cell == "" else f"{cell:.2f}" for cell in cells)
-        print(f"| {called} | {statistics.median(taken):.0f} | {shown} |")
+        print(f"| {called} | {statistics.median(taken):.1f} | {shown} |")
 
 
 if __name__ == "__main__":

@@ -110,8 +110,10 @@ def test_rotation_of_exif_is_carried_out(decoded, orientation):
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP", "GIF", "TIFF", "BMP"])
 def test_other_formats_come_as_they_are(file_format):
-    file = encode(scene(300, 200), file_format)
-    assert open_picture(file, Resizing(10, 10, BILINEAR)).tobytes() == open_picture(file).tobytes()
+    for options in ({}, {"exif": with_orientation(6)}):
+        file = encode(scene(300, 200), file_format, **options)
+        whole, again = open_picture(file), open_picture(file, Resizing(10, 10, BILINEAR))
+        assert again.size == whole.size and again.tobytes() == whole.tobytes()
 
 
 def test_a_jpeg_without_pixels_to_spare_comes_as_it_is(tmp_path):

@@ -16,8 +16,10 @@ from torch.utils.data import DataLoader, default_collate
 from transformers import ViTImageProcessor
 
 from duosent import ImageTextCollator, ImageTextProcessor, ImageTextTrainer, ImageTextTrainingArguments
+from duosent.processing import pictures
 from duosent.training import record_store
 from duosent.training.picture_cache import PictureCache, cache_pictures, file_of, resizing_hash
+from duosent.training.run import evaluate
 
 
 def file(number: int, size=(40, 36), file_format="JPEG") -> bytes:
@@ -89,14 +91,14 @@ def test_a_known_picture_is_not_decoded_whatever_way_it_comes(plain, cached, no_
     for path, content in zip(paths, FILES, strict=True):
         path.write_bytes(content)
     no_decoding()
-    for pictures in (
+    for ways in (
         FILES,
         paths,
         map(str, paths),
         [{"bytes": None, "path": str(path)} for path in paths],
         [{"bytes": content, "path": "elsewhere"} for content in FILES],
     ):
-        assert same(cached()(rows_of(pictures)), batch)
+        assert same(cached()(rows_of(ways)), batch)
     with pytest.raises(ValueError, match="a picture is decoded"):
         cached()(rows_of([file(9)]))
 
@@ -250,12 +252,12 @@ def test_two_writers_at_once(plain, cached, no_decoding):
     rows = rows_of([file(number, (300, 200)) for number in range(12)])
     batch = plain(rows)
     children = []
-    for _ in range(2):
+    for its_rows in (rows[:8], rows[4:]):
         child = os.fork()
         if child == 0:
             try:
                 collator = cached()
-                for row in rows:
+                for row in its_rows:
                     collator([row])
                 os._exit(0)
             finally:
@@ -329,6 +331,23 @@ def test_training_comes_to_the_same_weights_bit_by_bit(tiny_mdse, rows, plain, t
         weights = run.model.state_dict()
         assert all(torch.equal(weights[name], weight) for name, weight in without.model.state_dict().items())
         assert run.state.log_history[-2]["eval_loss"] == without.state.log_history[-2]["eval_loss"]
+
+
+def test_an_evaluation_reads_the_cache(tiny_mdse, rows, processor, tmp_path, monkeypatch):
+    model, folder, data = tiny_mdse(), str(tmp_path / "model"), str(tmp_path / "validation.parquet")
+    names = rows.features["label"].names
+    model.config.id2label, model.config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    rows.to_parquet(data)
+    options = {"cache_pictures": str(tmp_path / "cache"), "use_cpu": True, "batch_size": 3}
+    figures = [evaluate(folder, data, "validation", use_cpu=True, batch_size=3)]
+    figures.append(evaluate(folder, data, "validation", **options))
+    monkeypatch.setattr(pictures, "_open", None)
+    figures.append(evaluate(folder, data, "validation", **options))
+    assert figures[0] == figures[1] == figures[2]
+    with pytest.raises(Exception, match="NoneType"):
+        evaluate(folder, data, "validation", use_cpu=True)
 
 
 class RoundsLater(ViTImageProcessor):

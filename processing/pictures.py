@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from duosent.processing.reasons import reason_of
 
@@ -136,15 +136,13 @@ def _reduce(picture: Image.Image, resizing: Resizing) -> tuple | None:
     Returns: the arguments of the `resize` that is then due: size, way, and what of the decoded picture is the
         picture, for behind its right and lower edge there may be the rest of a pixel. None where nothing is reduced.
     """
-    if not isinstance(picture, JpegImagePlugin.JpegImageFile):
-        return None
     height, width, way = resizing
     if _orientation(picture) in TURNED:
         height, width = width, height
     wanted = MARGIN * width, MARGIN * height
     if picture.width < 2 * wanted[0] or picture.height < 2 * wanted[1]:
         return None
-    drafted = picture.draft(None, wanted)
+    drafted = picture.draft(None, wanted)  # None of any other format
     return None if drafted is None else ((width, height), way, drafted[1])
 
 

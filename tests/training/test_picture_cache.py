@@ -1,6 +1,7 @@
 """Pictures are decoded once; what comes from the cache is bit by bit what would be computed."""
 
 import io
+import multiprocessing
 import os
 import pickle
 import signal
@@ -251,13 +252,14 @@ def test_a_writer_that_is_killed_leaves_nothing_wrong(plain, cached, monkeypatch
 def test_two_writers_at_once(plain, cached, no_decoding):
     rows = rows_of([file(number, (300, 200)) for number in range(12)])
     batch = plain(rows)
-    children = []
+    children, together = [], multiprocessing.get_context("fork").Barrier(2)
     for its_rows in (rows[:8], rows[4:]):
         child = os.fork()
         if child == 0:
             try:
                 collator = cached()
                 for row in its_rows:
+                    together.wait(60)
                     collator([row])
                 os._exit(0)
             finally:

@@ -8,7 +8,8 @@ with every pixel of a JPEG decoded, with reduced decoding, and from a cache of p
 over towers of the sizes of MiniLM (6 layers, 384 wide) and ViT-Tiny/16 (224 pixels), with random weights; its batch is
 ready in memory. Without --data the posts are made up, 16 words and a JPEG of 1600 x 1200 pixels each. A round takes
 every measurement once, one after the other; the table has medians over the rounds of posts a second, and of the ratios
-of the same round. A loader that feeds the model has a ratio above 1.
+of the same round. A loader that feeds the model has a ratio above 1. The last column is memory that a worker shares
+with nobody (private and written to, by Linux's count).
 """
 
 import argparse
@@ -58,6 +59,15 @@ def loaders(rows: Dataset, batch_size: int, cache: str) -> dict[tuple[str, int],
 def read(loader: DataLoader) -> None:
     for _ in loader:
         pass
+
+
+def own_memory(loader: DataLoader) -> str:
+    """MB of the loader's first worker, where there is one."""
+    if loader.num_workers == 0:
+        return ""
+    lines = Path(f"/proc/{loader._iterator._workers[0].pid}/smaps_rollup").read_text().splitlines()
+    kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty"))
+    return f"{kilobytes / 1024:.0f} MB"
 
 
 def model_work(batch: dict) -> dict[str, Callable[[], None]]:
@@ -119,14 +129,16 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, (work, posts) in measured.items():
                 rates[name].append(posts / seconds(work))
-    print("| | posts/s | of every pixel's | of a training step's | of inference's |\n|---|---:|---:|---:|---:|")
+        memory = {key: own_memory(loader) for key, loader in made.items()}
+    print("| | posts/s | of every pixel's | of a training step's | of inference's | a worker's own |")
+    print("|---|---:|---:|---:|---:|---:|")
     for name, taken in rates.items():
         against = ["training step", "inference"] if name in works else [("every pixel", name[1]), *works]
         ratios = [statistics.median(a / b for a, b in zip(taken, rates[other], strict=True)) for other in against]
-        called = name if name in works else f"{name[0]}, {name[1]} workers"
+        called, own = (name, "") if name in works else (f"{name[0]}, {name[1]} workers", memory[name])
         cells = ["", *ratios] if name in works else ratios
         shown = " | ".join(cell if cell == "" else f"{cell:.2f}" for cell in cells)
-        print(f"| {called} | {statistics.median(taken):.1f} | {shown} |")
+        print(f"| {called} | {statistics.median(taken):.1f} | {shown} | {own} |")
 
 
 if __name__ == "__main__":

@@ -255,6 +255,10 @@ def no_column(source, column: str, name: str, present: list[str]) -> str:
 def _choose(rows: Dataset, columns: dict[str, str | None], source) -> Dataset:
     """The columns that pairs have, under their names."""
     chosen = choose_columns(rows.column_names, columns, source) | {name: name for name in (FOLDER, ORIGIN)}
+    names = {column: name for name, column in chosen.items()}
+    if len(names) == len(chosen):
+        # The table stays a file in memory: a worker process that is not forked gets its path, not the rows.
+        return rows.select_columns(list(names)).rename_columns(names)
     table = pa.table({name: rows.data.column(column) for name, column in chosen.items()})
     features = Features({name: rows.features[column] for name, column in chosen.items()})
     return Dataset(table, info=DatasetInfo(features=features))
@@ -354,17 +358,17 @@ def _with_pictures(rows: Dataset, base_image_dir: str | None) -> Dataset:
         empty = [{"bytes": None, "path": None}] * len(rows)
         return rows.add_column("image", empty, feature=Image(decode=False))
     rows = undecoded(rows, "image")
-    storage = rows.data.column("image").combine_chunks()
-    if isinstance(storage, pa.ChunkedArray):
-        storage = pa.concat_arrays(storage.chunks)
-    paths, inside = storage.field("path").to_pylist(), storage.field("bytes")
-    on_disk = inside.is_null().to_pylist()
+    # Piece by piece, for all in one array would be a copy of all pictures.
+    pieces = rows.data.column("image").chunks
+    paths = [path for piece in pieces for path in piece.field("path").to_pylist()]
+    on_disk = [missing for piece in pieces for missing in piece.field("bytes").is_null().to_pylist()]
     if not any(missing and path for missing, path in zip(on_disk, paths, strict=True)):
         return rows
     resolved = [
         resolve_path(path, base_image_dir or folder) if missing and path else path
         for path, folder, missing in zip(paths, rows[FOLDER], on_disk, strict=True)
     ]
+    inside = pa.concat_arrays([piece.field("bytes") for piece in pieces])
     pictures = pa.StructArray.from_arrays([inside, pa.array(resolved, pa.string())], names=["bytes", "path"])
     return rows.remove_columns("image").add_column("image", pictures, feature=Image(decode=False))
 

@@ -282,6 +282,8 @@ def declare_train(parser: CommandParser) -> None:
     parser.add_argument("--init-from", metavar="C", help="in place of encoders: a trained mdse or radm, new head")
     parser.add_argument("--max-length", type=int, help="longest text, in tokens (128)")
     parser.add_argument("--no-clean-text", dest="clean_text", action="store_false", help="leave links and @names in")
+    note = "decode every pixel of a large JPEG, not only those that the model reads twice over"
+    parser.add_argument("--no-reduced-decoding", dest="reduced_decoding", action="store_false", help=note)
     parser.add_argument("--streaming", action="store_true", help="read the train part block by block, however large")
     parser.add_argument("--evaluate-test", action="store_true", help="evaluate on the test part too, at the end")
     parser.add_argument("--seeds", type=int, metavar="N", help="N runs, seeds 0 to N-1, or from --seed on; see below")
@@ -325,6 +327,8 @@ def train(options, free, parser) -> None:
 
         train_run = functools.partial(search, trials=options.search)
     processing = {"clean_text": options.clean_text, "max_length": options.max_length}
+    if not options.reduced_decoding:
+        processing["reduced_decoding"] = False
     metrics = train_run(
         options.model,
         options.data,
@@ -378,6 +382,8 @@ def declare_evaluate(parser: CommandParser) -> None:
     parser.add_argument("--consistent", action="store_true", help=CONSISTENT)
     parser.add_argument("--batch-size", type=int, default=64, help="posts at once (%(default)s)")
     parser.add_argument("--use-cpu", action="store_true", help="leave a GPU alone")
+    note = "folder of resized pictures, as in train: each file is decoded once"
+    parser.add_argument("--cache-pictures", metavar="DIR", help=note)
     scores = parser.add_argument_group("how far scores can be trusted")
     note = "fit a temperature and label sets on the part, and write them into the checkpoint's config"
     scores.add_argument("--calibrate", action="store_true", help=note)
@@ -414,6 +420,7 @@ def evaluate(options, free, parser) -> None:
         consistent=options.consistent,
         batch_size=options.batch_size,
         use_cpu=options.use_cpu,
+        cache_pictures=options.cache_pictures,
         predictions=options.predictions,
         calibration=Calibration(
             options.calibrate,

@@ -1,6 +1,6 @@
 """A checkpoint's answer to one post, or to a whole table of posts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from duosent.inference.backends import load_backend
+from duosent.inference.length_windows import LengthWindows, in_order
 from duosent.inference.post_logits import post_logits, readable_posts
 from duosent.inference.unlabelled_posts import unlabelled_posts
 from duosent.modeling.label_scores import best_labels, label_names, label_scores
@@ -24,6 +25,9 @@ from duosent.training.checkpoints import (
 from duosent.training.joint_labels import check_consistent
 
 PREDICTIONS, REJECTED = "predictions.parquet", "rejected.parquet"
+UNREAD = "neither a text nor a picture that the model reads"
+# Column of a row's number, from 0.
+PLACE = "place"
 REJECTED_SCHEMA = pa.schema([("id", pa.string()), ("reason", pa.string())])
 # Of thousands of answers to a question.
 ANSWERS_SHOWN = 5
@@ -142,7 +146,7 @@ def predict_table(
         split: which part; None where there is only one.
         columns: keywords of `load_pairs`; a column that is not given is the one that the checkpoint was trained with.
         consistent: as in `predict`.
-        batch_size: posts a batch.
+        batch_size: posts a batch; those of a batch have texts of similar length.
         num_workers: processes that read pictures; 0 reads them in this one.
         device, backend: as in `predict`.
 
@@ -156,8 +160,13 @@ def predict_table(
     if consistent:
         check_consistent(model.config)
     _, rows = unlabelled_posts(checkpoint, data, split, columns)
+
+    groups = LengthWindows(rows, processor, batch_size)
     batches = DataLoader(
-        rows, batch_size, collate_fn=ReadableRows(ImageTextCollator(processor)), num_workers=num_workers
+        rows.add_column(PLACE, range(len(rows))),
+        batch_sampler=groups,
+        collate_fn=ReadableRows(ImageTextCollator(processor)),
+        num_workers=num_workers,
     )
     schema = _schema(model)
     predictions, rejected = Path(output_dir) / PREDICTIONS, Path(output_dir) / REJECTED
@@ -168,12 +177,14 @@ def predict_table(
         pq.ParquetWriter(rejected, REJECTED_SCHEMA) as rejected_writer,
         tqdm(total=len(rows), unit="post", desc="predict") as bar,
     ):
-        for answered, refused in _answer(model, batches, consistent):
+        outcomes = _counted(_outcomes(model, batches, consistent), bar)
+        for stretch in in_order(outcomes, groups.window, len(rows)):
+            answered = [row for _, row, refused in stretch if not refused]
+            refused = [row for _, row, refused in stretch if refused]
             answer_writer.write_table(pa.Table.from_pylist(answered, schema))
             rejected_writer.write_table(pa.Table.from_pylist(refused, REJECTED_SCHEMA))
             counts["n"] += len(answered)
             counts["rejected"] += len(refused)
-            bar.update(len(answered) + len(refused))
     return {"predictions": str(predictions), "rejected_file": str(rejected), **counts}
 
 
@@ -183,10 +194,11 @@ class ReadableRows:
 
     collator: ImageTextCollator
 
-    def __call__(self, rows: list[dict]) -> tuple[list[str], dict | None, list[dict]]:
-        """Returns: ids of the rows read, their batch (None if there is none), and `{"id", "reason"}` of the others."""
+    def __call__(self, rows: list[dict]) -> tuple[list[tuple], dict | None, list[tuple]]:
+        """Returns: place and id of the rows read, their batch (None if there is none), and place, id and reason of
+        the others."""
         try:
-            return [str(row["id"]) for row in rows], self.collator(rows), []
+            return [(row[PLACE], str(row["id"])) for row in rows], self.collator(rows), []
         except (ValueError, OSError):
             read, rejected = [], []
         for row in rows:
@@ -194,23 +206,30 @@ class ReadableRows:
                 self.collator([row])
                 read.append(row)
             except (ValueError, OSError) as error:
-                rejected.append({"id": str(row["id"]), "reason": str(error)})
-        return [str(row["id"]) for row in read], self.collator(read) if read else None, rejected
+                rejected.append((row[PLACE], str(row["id"]), str(error)))
+        return [(row[PLACE], str(row["id"])) for row in read], self.collator(read) if read else None, rejected
 
 
-def _answer(model: PreTrainedModel, batches: DataLoader, consistent: bool) -> Iterator[tuple[list[dict], list[dict]]]:
-    """Rows of the two tables, a batch at a time."""
-    for ids, batch, rejected in batches:
-        answered = []
+def _outcomes(model: PreTrainedModel, batches: DataLoader, consistent: bool) -> Iterator[list[tuple]]:
+    """Of each post of a batch its place, its row in one of the two tables, and whether that is of those rejected."""
+    for read, batch, rejected in batches:
+        outcomes = [(place, {"id": post, "reason": reason}, True) for place, post, reason in rejected]
         if batch is not None:
-            for post, row, readable in zip(
-                ids, _rows(model, batch, consistent), readable_posts(model, batch), strict=True
+            for (place, post), row, readable in zip(
+                read, _rows(model, batch, consistent), readable_posts(model, batch), strict=True
             ):
                 if readable:
-                    answered.append({"id": post, **row})
+                    outcomes.append((place, {"id": post, **row}, False))
                 else:
-                    rejected.append({"id": post, "reason": "neither a text nor a picture that the model reads"})
-        yield answered, rejected
+                    outcomes.append((place, {"id": post, "reason": UNREAD}, True))
+        yield outcomes
+
+
+def _counted(batches: Iterable[list], bar: tqdm) -> Iterator[list]:
+    """The batches, with a bar that shows how many posts they had."""
+    for batch in batches:
+        bar.update(len(batch))
+        yield batch
 
 
 def _rows(model: PreTrainedModel, batch: dict, consistent: bool) -> list[dict]:

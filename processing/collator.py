@@ -2,11 +2,13 @@
 
 import numbers
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from PIL import Image
 
-from duosent.processing.processing_image_text import ImageTextProcessor
+from duosent.processing.processing_image_text import RESIZED, ImageTextProcessor
 
 IGNORED_LABEL = -100
 
@@ -29,6 +31,8 @@ class ImageTextCollator:
         num_labels: `L`; needed for rows with a list of labels, which become a row of 0 and 1.
         tasks: of several labels in one model, the config's: a row then has a class index, or None, under the name of
             each task, and the batch has `labels (B, tasks)`.
+        resize: gives the pictures of a batch as `ImageTextProcessor.resized` does, in its place; None to let the
+            processor do it.
 
     A row may have `text_label` and `image_label` beside `label`, each a class index, a list of them, or None for none
     (-100), and `target`.
@@ -38,6 +42,7 @@ class ImageTextCollator:
     pad_to_multiple_of: int | None = 8
     num_labels: int | None = None
     tasks: dict[str, list[str]] | None = None
+    resize: Callable[[list], list[Image.Image | None]] | None = None
 
     def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         """
@@ -52,6 +57,8 @@ class ImageTextCollator:
             targets = None
         batch = {}
         try:
+            if self.resize is not None:
+                images = self.resize(images)
             batch.update(
                 self.processor(
                     text=texts,
@@ -59,6 +66,7 @@ class ImageTextCollator:
                     target=targets,
                     return_tensors="pt",
                     pad_to_multiple_of=self.pad_to_multiple_of,
+                    **({} if self.resize is None else RESIZED),
                 )
             )
         except ValueError as error:

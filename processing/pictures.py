@@ -4,6 +4,7 @@ import io
 import re
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,9 +24,27 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Those of them that make a row of pixels a column.
+TURNED = (5, 6, 7, 8)
+# Reduced decoding leaves so many times the pixels that are wanted on either side: what it takes away is then hardly
+# more than what the resizing behind it takes away anyhow.
+MARGIN = 2
 
 
-def open_picture(picture) -> Image.Image:
+class Resizing(NamedTuple):
+    """What is done to a picture behind its decoding.
+
+    Attributes:
+        height, width: that it gets, each > 0.
+        resample: Pillow's number of the way.
+    """
+
+    height: int
+    width: int
+    resample: int
+
+
+def open_picture(picture, resizing: Resizing | None = None) -> Image.Image:
     """Open a picture and bring it to RGB.
 
     The rotation of its EXIF data is carried out, of an animation the first frame is taken, what is transparent shows
@@ -36,6 +55,9 @@ def open_picture(picture) -> Image.Image:
             (NumPy or torch) of shape `(height, width)`, `(height, width, 1 | 3 | 4)` or `(1 | 3 | 4, height, width)`,
             in case of doubt the former; whole numbers from 0 to 255, unsigned 16 bits from 0 to 65535, or floats from
             0 to 1.
+        resizing: what will be done to the picture. A JPEG file is then decoded at a half, a quarter or an eighth of
+            its size, if that still has `MARGIN` times the pixels on either side, and comes resized; any other
+            picture, or with None, comes in the size that it has.
 
     Raises:
         ValueError: in one sentence, if it cannot be read. An address on the web is never fetched.
@@ -52,7 +74,8 @@ def open_picture(picture) -> Image.Image:
         name = picture = _check_path(str(picture))
     elif isinstance(picture, bytes | bytearray | memoryview) and name == "The picture":
         name = f"{len(picture)} bytes"
-    if isinstance(picture, str | bytes | bytearray | memoryview):
+    ours = isinstance(picture, str | bytes | bytearray | memoryview)
+    if ours:
         picture = _open(picture, name)
     elif isinstance(picture, torch.Tensor):
         picture = _from_array((picture.float() if picture.is_floating_point() else picture).detach().cpu().numpy())
@@ -67,9 +90,12 @@ def open_picture(picture) -> Image.Image:
     try:
         frame = picture.tell()
         picture.seek(0)
+        reduced = _reduce(picture, resizing) if ours and resizing is not None else None
         picture.load()
         upright = UPRIGHT.get(_orientation(picture))
         rgb = _to_rgb(picture)
+        if reduced is not None:
+            rgb = rgb.resize(*reduced)
         picture.seek(frame)
     # Of a broken file Pillow says whatever its decoder met: OSError, SyntaxError, struct.error, ...
     except Exception as error:
@@ -102,6 +128,22 @@ def _open(source: str | bytes | bytearray | memoryview, name: str) -> Image.Imag
         raise ValueError(f"{name} cannot be read as a picture: no format that is known.") from error
     except Exception as error:  # as in open_picture
         raise ValueError(f"{name} cannot be read as a picture: {reason_of(error)}.") from error
+
+
+def _reduce(picture: Image.Image, resizing: Resizing) -> tuple | None:
+    """Let a JPEG file that is not loaded yet be decoded with fewer pixels.
+
+    Returns: the arguments of the `resize` that is then due: size, way, and what of the decoded picture is the
+        picture, for behind its right and lower edge there may be the rest of a pixel. None where nothing is reduced.
+    """
+    height, width, way = resizing
+    if _orientation(picture) in TURNED:
+        height, width = width, height
+    wanted = MARGIN * width, MARGIN * height
+    if picture.width < 2 * wanted[0] or picture.height < 2 * wanted[1]:
+        return None
+    drafted = picture.draft(None, wanted)  # None of any other format
+    return None if drafted is None else ((width, height), way, drafted[1])
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
@@ -159,4 +201,4 @@ def _deep_to_rgb(picture: Image.Image) -> Image.Image:
     return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
 
 
-__all__ = ["open_picture"]
+__all__ = ["Resizing", "open_picture"]

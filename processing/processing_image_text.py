@@ -24,13 +24,15 @@ from transformers.image_utils import ImageInput, PILImageResampling
 from transformers.processing_utils import ImagesKwargs, ProcessorMixin, TextKwargs
 
 from duosent.configuration.remote_code import PROCESSOR, write_code
-from duosent.processing.pictures import open_picture
+from duosent.processing.pictures import Resizing, open_picture
 from duosent.processing.text_cleaning import clean_text as clean
 from duosent.processing.text_cleaning import fold_text
 
 TARGET = "$T$"
 # Side of the pictures of a vision model that says nothing of it.
 IMAGE_SIZE = 224
+# Keywords for pictures that are `resized`.
+RESIZED = {"do_resize": False, "do_center_crop": False}
 
 
 class ImageTextProcessor(ProcessorMixin):
@@ -43,6 +45,9 @@ class ImageTextProcessor(ProcessorMixin):
         image_processor: any image processor of transformers.
         tokenizer: any tokenizer of transformers.
         clean_text: take links, @names and HTML entities out of the words.
+        reduced_decoding: decode a JPEG file at a half, a quarter or an eighth of its size, as long as both sides keep
+            twice the pixels that the image processor resizes to; False decodes every pixel. A keyword of the call
+            that changes the resizing, or a picture that is no file, decodes every pixel too.
         kwargs: `max_length`, tokens at most, special ones and target included; more than the special ones of a pair
             (3 in BERT). 128 where neither it nor the tokenizer says otherwise. It is saved with the tokenizer.
 
@@ -52,8 +57,9 @@ class ImageTextProcessor(ProcessorMixin):
 
     text_kwargs = {"padding": True, "truncation": True, "max_length": 128, "return_tensors": "pt"}
 
-    def __init__(self, image_processor=None, tokenizer=None, clean_text=True, **kwargs):
+    def __init__(self, image_processor=None, tokenizer=None, clean_text=True, reduced_decoding=True, **kwargs):
         self.clean_text = clean_text
+        self.reduced_decoding = reduced_decoding
         if "max_length" in kwargs:
             tokenizer = with_max_length(tokenizer, kwargs.pop("max_length"))
         super().__init__(image_processor, tokenizer, **kwargs)
@@ -136,7 +142,7 @@ class ImageTextProcessor(ProcessorMixin):
         options["images_kwargs"].pop("return_tensors", None)
 
         texts, targets = self._prepare_texts(texts or [None] * size, targets or [None] * size)
-        pictures = [self._open(index, picture) for index, picture in enumerate(pictures or [None] * size)]
+        pictures = self._open(pictures or [None] * size, options["images_kwargs"])
         data = {}
         if any(text is not None for text in texts):
             data.update(self._tokenize(texts, targets, options["text_kwargs"]))
@@ -178,6 +184,30 @@ class ImageTextProcessor(ProcessorMixin):
         options = {"truncation": options["truncation"], "max_length": self.max_length}
         options["truncation"] = self._truncation(target, options)
         return text, target, self.tokenizer(text or "", target, return_offsets_mapping=True, **options)
+
+    def resized(self, images: list) -> list[Image.Image | None]:
+        """Pictures in the size that the model reads, in RGB, as they are before their numbers are normalised.
+
+        The call makes of them what it makes of the pictures themselves, with `RESIZED` as keywords.
+
+        Args:
+            images: see the call.
+
+        Raises:
+            ValueError: as the call; and for an image processor that resizes to anything but whole numbers of 8 bits.
+        """
+        pictures = self._open(images, {})
+        present = [picture for picture in pictures if picture is not None]
+        if not present:
+            return pictures
+        levels = self.image_processor(present, do_rescale=False, do_normalize=False, return_tensors="pt")[
+            "pixel_values"
+        ]  # (n, 3, height, width)
+        if levels.dtype != torch.uint8:
+            name = type(self.image_processor).__name__
+            raise ValueError(f"image_processor must resize in 8 bits, got {name}, which gives {levels.dtype}.")
+        small = iter(levels.permute(0, 2, 3, 1).numpy())
+        return [None if picture is None else Image.fromarray(next(small)) for picture in pictures]
 
     def empty_side(self, side: str, rows: int) -> dict[str, torch.Tensor]:
         """Tensors of a side that no row has, for a batch whose keys are always the same.
@@ -263,8 +293,8 @@ class ImageTextProcessor(ProcessorMixin):
         """The rows without padding, each of its own length."""
         # One call for all rows that are cut in the same way.
         groups = defaultdict(list)
-        for row, target in enumerate(targets):
-            groups[target is not None, self._truncation(target, options)].append(row)
+        for row, truncation in enumerate(self._truncations(targets, options)):
+            groups[targets[row] is not None, truncation].append(row)
         encoded = [None] * len(texts)
         for (has_target, truncation), rows in groups.items():
             words = [texts[row] or "" for row in rows]
@@ -274,22 +304,35 @@ class ImageTextProcessor(ProcessorMixin):
                 encoded[row] = {name: values[position] for name, values in columns.items()}
         return encoded
 
-    def _truncation(self, target: str | None, options: dict):
+    def _truncations(self, targets: list, options: dict) -> list:
         """The words are cut and the target stays; where it alone is too long, the longer of the two is cut."""
-        if target is None or options.get("truncation") is not True:
-            return options.get("truncation", False)
-        taken = len(self.tokenizer(target, add_special_tokens=False, verbose=False)["input_ids"])
+        usual, given = options.get("truncation", False), [target for target in targets if target is not None]
+        if usual is not True or not given:
+            return [usual] * len(targets)
+        taken = iter(self.tokenizer(given, add_special_tokens=False, verbose=False)["input_ids"])
         room = options["max_length"] - self.tokenizer.num_special_tokens_to_add(pair=True)
-        return "only_first" if taken < room else "longest_first"
+        return [
+            usual if target is None else "only_first" if len(next(taken)) < room else "longest_first"
+            for target in targets
+        ]
+
+    def _open(self, pictures: list, options: dict) -> list[Image.Image | None]:
+        """
+        Args:
+            options: those of the image processor that the call gives.
+        """
+        as_usual = self.reduced_decoding and not {"do_resize", "size", "resample"} & options.keys()
+        resizing = resizing_of(self.image_processor) if as_usual else None
+        return [self._open_one(index, picture, resizing) for index, picture in enumerate(pictures)]
 
     @staticmethod
-    def _open(index: int, picture) -> Image.Image | None:
+    def _open_one(index: int, picture, resizing: Resizing | None) -> Image.Image | None:
         try:
             if isinstance(picture, list | tuple):
                 if len(picture) > 1:
                     raise ValueError(f"A post has one picture, got {len(picture)}.")
                 picture = picture[0] if picture else None
-            return None if is_missing(picture) else open_picture(picture)
+            return None if is_missing(picture) else open_picture(picture, resizing)
         except ValueError as error:
             raise ValueError(f"images[{index}]: {error}") from error
 
@@ -398,6 +441,16 @@ def read_size(image_processor, config) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
+def resizing_of(image_processor) -> Resizing | None:
+    """What an image processor does to every picture first; None where that is not to bring it to one size, by a way
+    that Pillow and torchvision have alike."""
+    size, way = getattr(image_processor, "size", None) or {}, getattr(image_processor, "resample", None)
+    alike = way in (PILImageResampling.BILINEAR, PILImageResampling.BICUBIC)
+    if not (getattr(image_processor, "do_resize", False) and alike and size.get("height") and size.get("width")):
+        return None
+    return Resizing(size["height"], size["width"], way)
+
+
 def stand_in_tokenizer() -> PreTrainedTokenizerFast:
     """Reads any text as nothing, for a model that reads no words."""
     return PreTrainedTokenizerFast(
@@ -413,4 +466,4 @@ def stand_in_image_processor() -> ViTImageProcessor:
     return ViTImageProcessor(size={"height": 8, "width": 8})
 
 
-__all__ = ["ImageTextProcessor"]
+__all__ = ["RESIZED", "ImageTextProcessor"]

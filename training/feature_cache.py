@@ -8,7 +8,6 @@ by the row as it stands after all preprocessing. What changes either has other n
 import hashlib
 import json
 import logging
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from transformers import TrainerCallback
 from duosent.modeling.encoders import tower_tokens
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import CallError
-from duosent.training.feature_store import KEY_BYTES, FeatureStore, Record, tensor_bytes
+from duosent.training.record_store import KEY_BYTES, Record, RecordStore, check_folder, tensor_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class FrozenTokens:
 
     def __init__(self, tower: nn.Module, folder: str, row_keys: Callable[..., tuple[list[bytes], list[int] | None]]):
         self._tower, self._folder, self._row_keys = tower, Path(folder), row_keys
-        self._stores: dict[str, FeatureStore] = {}
+        self._stores: dict[str, RecordStore] = {}
         self._state: tuple[tuple, str] = ((), "")
         self._lock = threading.Lock()  # DataParallel has a thread for each GPU
         self.read = self.computed = 0
@@ -92,7 +91,7 @@ class FrozenTokens:
         tokens[found], tokens[missing] = stored, computed
         return tokens
 
-    def _store(self, device: torch.device) -> FeatureStore:
+    def _store(self, device: torch.device) -> RecordStore:
         """That of the tower as it is now, computed as it is now."""
         tensors = [*self._tower.parameters(), *self._tower.buffers()]
         state = tuple((id(tensor), tensor.data_ptr(), tensor._version, tensor.dtype) for tensor in tensors)
@@ -100,7 +99,7 @@ class FrozenTokens:
             self._state = state, tower_hash(self._tower)
         name = _digest(self._state[1], arithmetic(self._tower, device)).hex()
         if name not in self._stores:
-            self._stores[name] = FeatureStore(self._folder / name)
+            self._stores[name] = RecordStore(self._folder / name, "cache_features")
         return self._stores[name]
 
 
@@ -197,11 +196,7 @@ def cache_features(model: nn.Module, args: ImageTextTrainingArguments) -> dict[s
             "cache_features must go with a frozen tower (freeze_text, freeze_image) whose input is not augmented, "
             f"got {folder} without one."
         )
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise CallError(f"cache_features must be a folder to write to, got {folder}: {error.strerror}.") from error
+    check_folder(folder, "cache_features")
     for side, reader in readers.items():
         setattr(towers, f"read_{side}", reader)
     return readers

@@ -94,7 +94,7 @@ def train(
             Hub name; all but the head, config and processor too, is taken from it.
         columns: keywords of `load_pairs` that choose columns, such as `label_column`.
         config: fields of the model's config.
-        processing: keywords of `ImageTextProcessor`: `clean_text`, `max_length`.
+        processing: keywords of `ImageTextProcessor`: `clean_text`, `max_length`, `reduced_decoding`.
         streaming: read the training part block by block, however large it is, in place of all of it at the start.
         evaluate_test: evaluate on the `test` part too, after training.
         fold: train and measure on folds of the `train` and `validation` posts instead, see `held_out`.
@@ -214,6 +214,7 @@ def evaluate(
     use_cpu: bool = False,
     predictions: str | None = None,
     calibration: Calibration | None = None,
+    cache_pictures: str | None = None,
     command: str | None = None,
 ) -> dict:
     """Evaluate a checkpoint on one part of a data set.
@@ -229,6 +230,7 @@ def evaluate(
         use_cpu: leave a GPU alone.
         predictions: Parquet file to write the answers to, as `train` does; None writes none.
         calibration: what is said of scores; one with `fit` is written into the checkpoint's config.
+        cache_pictures: folder of resized pictures, as in `ImageTextTrainingArguments`; None keeps none.
         command: the command line, for the records.
 
     Returns: what the file holds, the keys of `metrics.json`.
@@ -257,6 +259,7 @@ def evaluate(
             folder,
             per_device_eval_batch_size=batch_size,
             use_cpu=use_cpu,
+            cache_pictures=cache_pictures,
             eval_strategy="no",
             save_strategy="no",
             load_best_model_at_end=False,

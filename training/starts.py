@@ -130,7 +130,8 @@ class CheckpointStart:
         model.name_or_path = str(self.checkpoint)
         new = ", ".join(report.missing_keys)
         logger.info("All weights are those of %s, but for new ones: %s.", self.checkpoint, new)
-        options = {"clean_text": source_processor.clean_text, **processing}
+        own = {name: getattr(source_processor, name) for name in ("clean_text", "reduced_decoding")}
+        options = {**own, **processing}
         return model, ImageTextProcessor(source_processor.image_processor, source_processor.tokenizer, **options)
 
 

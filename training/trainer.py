@@ -41,6 +41,7 @@ from duosent.training.imbalance import balanced_sampler, training_loss
 from duosent.training.length_groups import length_grouped_sampler
 from duosent.training.metrics import compute_metrics_for
 from duosent.training.parameter_groups import parameter_groups
+from duosent.training.picture_cache import cache_pictures
 from duosent.training.sides import check_reads_both
 from duosent.training.stages import TowerStages
 from duosent.training.whole_batch import CachedBatch, SummedBatch, chunks_of
@@ -73,6 +74,7 @@ class ImageTextTrainer(Trainer):
     - With `augment` the posts of `train_dataset`, and no others, are augmented; see `AugmentingCollator`.
     - With `modality_dropout` some of them lose a side; see `ModalityDropout`.
     - With `cache_features` frozen towers are computed once; see `duosent.training.feature_cache`.
+    - With `cache_pictures` each picture is decoded once; see `duosent.training.picture_cache`.
     - `class_weights`, `focal_gamma` and `label_smoothing_factor` act on the classification term alone, in training
       alone; `balanced_sampling` draws each class equally often. See `ClassificationLoss`, `BalancedSampler`.
     - With `train_sampling_strategy="group_by_length"` the posts of a training batch have texts of similar length, see
@@ -109,6 +111,8 @@ class ImageTextTrainer(Trainer):
             self.add_callback(TowerStages())
         if args.cache_features is not None:
             self.add_callback(FeatureCounts(cache_features(self.model, args)))
+        if args.cache_pictures is not None:
+            self.data_collator = cache_pictures(self.data_collator, args.cache_pictures)
         self._augmenting_collator = augmenting(self.data_collator, args) if args.augment else None
         if args.augment:
             self.add_callback(EpochTeller(self._augmenting_collator))

@@ -154,7 +154,7 @@ def test_two_processes_share_what_they_compute(tmp_path):
     call = [*torchrun, str(tmp_path / "cache"), str(tmp_path / "out")]
     subprocess.run(call, check=True, timeout=500, env={**os.environ, **paths})
     assert [json.loads((tmp_path / "out" / f"{rank}.json").read_text()) for rank in (0, 1)] == [4, 2]
-    assert len(list((tmp_path / "cache").glob("*/*.features"))) == 4  # of two towers
+    assert len(list((tmp_path / "cache").glob("*/*.records"))) == 4  # of two towers
     assert computed_in(str(tmp_path / "cache"), str(tmp_path / "out")) == 0
 
 

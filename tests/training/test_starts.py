@@ -30,7 +30,7 @@ def answering(text_encoder_dir, image_encoder_dir, processor, tmp_path_factory) 
     model = RadmForVisualQuestionAnswering.from_encoders(text_encoder_dir, image_encoder_dir, **config)
     model.save_pretrained(folder)
     ImageTextProcessor(
-        processor.image_processor, processor.tokenizer, clean_text=False, max_length=20
+        processor.image_processor, processor.tokenizer, clean_text=False, reduced_decoding=False, max_length=20
     ).save_pretrained(folder)
     return str(folder)
 
@@ -59,15 +59,15 @@ def test_config_and_processor_are_the_checkpoints_where_nothing_else_is_said(ans
     model, processor = start.build(RadmForImageTextClassification, LABELS, {})
     assert model.config.hidden_dropout_prob == 0.3 and model.config.num_interaction_layers == 2
     assert not any(parameter.requires_grad for parameter in model.radm.vision_model.parameters())
-    assert processor.clean_text is False and processor.max_length == 20
+    assert processor.clean_text is False and processor.max_length == 20 and processor.reduced_decoding is False
     model, processor = start.build(
         RadmForImageTextClassification,
         {**LABELS, "freeze_image": False, "hidden_dropout_prob": 0.0, "attn_implementation": "eager"},
-        {"clean_text": True, "max_length": 30},
+        {"clean_text": True, "max_length": 30, "reduced_decoding": True},
     )
     assert model.config.hidden_dropout_prob == 0.0 and model.config._attn_implementation == "eager"
     assert all(parameter.requires_grad for parameter in model.radm.vision_model.parameters())
-    assert processor.clean_text is True and processor.max_length == 30
+    assert processor.clean_text is True and processor.max_length == 30 and processor.reduced_decoding is True
 
 
 def test_a_classifier_can_be_a_start_too(text_encoder_dir, image_encoder_dir, processor, tmp_path):

@@ -1,4 +1,4 @@
-"""Features on disk: records that are only ever added, each under the hash of what it was computed from.
+"""What was computed, on disk: records that are only ever added, each under the hash of what it was computed from.
 
 A process that adds records has two files of its own: the bytes of the records one after another, and an index with an
 entry for each, written after its bytes. All processes read all files, memory-mapped. A process that is killed leaves
@@ -7,7 +7,9 @@ as good as not there.
 """
 
 import logging
+import os
 import struct
+import tempfile
 import zlib
 from io import FileIO
 from pathlib import Path
@@ -18,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from duosent.training.checkpoints import CallError
+
 logger = logging.getLogger(__name__)
 
 KEY_BYTES = 16
@@ -26,7 +30,7 @@ MOST_DIMENSIONS = 3
 ENTRY = struct.Struct(f"<{KEY_BYTES}sQIBB{MOST_DIMENSIONS}I2x")
 CHECKSUM = struct.Struct("<I")  # of the entry, behind it
 ENTRY_BYTES = ENTRY.size + CHECKSUM.size
-DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.uint8)
 
 
 def tensor_bytes(tensor: Tensor) -> np.ndarray:
@@ -50,29 +54,35 @@ class Place(NamedTuple):
 
 
 class Record(NamedTuple):
-    """Features as they were added: their bytes, row by row, their dtype and shape."""
+    """A tensor as it was added: its bytes, row by row, its dtype and shape."""
 
     content: np.ndarray
     dtype: torch.dtype
     shape: tuple[int, ...]
 
 
-class FeatureStore:
-    """Features of one tower under 16-byte keys.
+class RecordStore:
+    """Tensors that were computed in one and the same way, under 16-byte keys.
+
+    A process that got it by a fork, or by pickle, writes to files of its own.
 
     Args:
         folder: made when the first record is added.
+        option: that asked for the cache, as warnings call it.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, option: str):
+        self.folder, self._option = folder, option
         # Of one key there may be several: of two processes, or a good record behind a damaged one.
         self._places: dict[bytes, list[Place]] = {}
         self._entries_read: dict[str, int] = {}
         self._maps: dict[str, np.ndarray] = {}
         self._sound: set[Place] = set()
-        self._own: tuple[FileIO, FileIO] | None = None
+        self._own: tuple[int, FileIO, FileIO] | None = None  # with the process that opened them
         self._takes_more = True
+
+    def __reduce__(self):
+        return RecordStore, (self.folder, self._option)
 
     def find(self, keys: list[bytes]) -> dict[bytes, Record]:
         """The records that are there. Each is checked when this process reads it for the first time."""
@@ -83,7 +93,7 @@ class FeatureStore:
         return {key: record for key, record in found.items() if record is not None}
 
     def add(self, records: dict[bytes, Tensor]) -> None:
-        """Write features of at most three dimensions. A disk that is full costs a warning, once: what is not stored
+        """Write tensors of at most three dimensions. A disk that is full costs a warning, once: what is not stored
         can still be computed."""
         if not self._takes_more:
             return
@@ -92,7 +102,8 @@ class FeatureStore:
         except OSError as error:
             self._takes_more = False
             logger.warning(
-                "cache_features: %s takes no more features (%s); those that it lacks are computed each time.",
+                "%s: %s takes no more records (%s); those that it lacks are computed each time.",
+                self._option,
                 self.folder,
                 error.strerror,
             )
@@ -103,7 +114,7 @@ class FeatureStore:
             content = self._content(places[0])
             if content is not None:
                 return Record(content, places[0].dtype, places[0].shape)
-            logger.warning("cache_features: a damaged record in %s is not used.", places[0].name)
+            logger.warning("%s: a damaged record in %s is not used.", self._option, places[0].name)
             places.pop(0)
         return None
 
@@ -111,7 +122,7 @@ class FeatureStore:
         """None for a record that is damaged or not there."""
         file = self._maps.get(place.name)
         if file is None or len(file) < place.end:
-            path = self.folder / f"{place.name}.features"
+            path = self.folder / f"{place.name}.records"
             try:
                 if path.stat().st_size < place.end:
                     return None
@@ -145,7 +156,7 @@ class FeatureStore:
     def _take_up(self, name: str, entry: bytes) -> None:
         body = entry[: ENTRY.size]
         if CHECKSUM.pack(zlib.crc32(body)) != entry[ENTRY.size :]:
-            logger.warning("cache_features: a damaged entry in the index of %s is not used.", name)
+            logger.warning("%s: a damaged entry in the index of %s is not used.", self._option, name)
             return
         key, offset, checksum, dtype, dimensions, *shape = ENTRY.unpack(body)
         self._places.setdefault(key, []).append(
@@ -153,24 +164,25 @@ class FeatureStore:
         )
 
     def _append(self, records: dict[bytes, Tensor]) -> None:
-        if self._own is None:
+        process = os.getpid()
+        if self._own is None or self._own[0] != process:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / uuid4().hex
-            self._own = FileIO(path.with_suffix(".features"), "xb"), FileIO(path.with_suffix(".index"), "xb")
-        features_file, index_file = self._own
+            self._own = process, FileIO(path.with_suffix(".records"), "xb"), FileIO(path.with_suffix(".index"), "xb")
+        _, records_file, index_file = self._own
         entries = b""
-        for key, features in records.items():
-            content = tensor_bytes(features)
-            shape = (*features.shape, *[0] * (MOST_DIMENSIONS - features.ndim))
+        for key, tensor in records.items():
+            content = tensor_bytes(tensor)
+            shape = (*tensor.shape, *[0] * (MOST_DIMENSIONS - tensor.ndim))
             body = ENTRY.pack(
                 key,
-                features_file.tell(),
+                records_file.tell(),
                 zlib.crc32(content),
-                DTYPES.index(features.dtype),
-                features.ndim,
+                DTYPES.index(tensor.dtype),
+                tensor.ndim,
                 *shape,
             )
-            _write(features_file, content)
+            _write(records_file, content)
             entries += body + CHECKSUM.pack(zlib.crc32(body))
         _write(index_file, entries)
 
@@ -182,4 +194,17 @@ def _write(file: FileIO, content) -> None:
         rest = rest[file.write(rest) :]
 
 
-__all__ = ["FeatureStore", "Record", "tensor_bytes"]
+def check_folder(folder: str, option: str) -> None:
+    """Make the folder of a cache.
+
+    Raises:
+        CallError: where nothing can be written to it.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise CallError(f"{option} must be a folder to write to, got {folder}: {error.strerror}.") from error
+
+
+__all__ = ["Record", "RecordStore", "check_folder", "tensor_bytes"]

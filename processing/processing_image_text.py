@@ -182,7 +182,7 @@ class ImageTextProcessor(ProcessorMixin):
             )
         options = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs)["text_kwargs"]
         options = {"truncation": options["truncation"], "max_length": self.max_length}
-        options["truncation"] = self._truncation(target, options)
+        [options["truncation"]] = self._truncations([target], options)
         return text, target, self.tokenizer(text or "", target, return_offsets_mapping=True, **options)
 
     def resized(self, images: list) -> list[Image.Image | None]:

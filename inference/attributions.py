@@ -53,10 +53,14 @@ def check_attributions(model: PreTrainedModel) -> None:
     """
     if importlib.util.find_spec("captum") is None:
         raise CallError(
-            'The attributions need captum, which is not installed: pip install "duosent[explain]", or leave them out.'
+            'The attributions need captum, which is not installed: pip install "duosent[explain]", or leave them '
+            "out (--no-attributions)."
         )
     if isinstance(model, TombertForImageTextClassification):
-        raise CallError("TomBERT reads the target's words twice, which attributions do not cover: leave them out.")
+        raise CallError(
+            "TomBERT reads the target's words twice, which attributions do not cover: leave them out "
+            "(--no-attributions)."
+        )
 
 
 def integrated_gradients(

@@ -64,6 +64,7 @@ def post_view(number: int, found: Explanation) -> dict:
     """What the template shows of one post."""
     picture, box = (None, None) if found.picture is None else shown_picture(found.picture, found.box)
     views = {name: map_view(of, found.words, found, box) for name, of in found.maps.items()}
+    labels = [label for answer in found.answers for label in answer.scores]
     return {
         "number": number,
         "model": found.model,
@@ -80,9 +81,11 @@ def post_view(number: int, found: Explanation) -> dict:
         "kept": views.get("kept"),
         "alignment": alignment_view(found, views["alignment"]) if "alignment" in views else None,
         "answers": [answer_view(answer, views, len(found.answers) > 1) for answer in found.answers],
-        "private_scores": score_rows({PRIVATE_SCORES[name]: row for name, row in found.private_scores.items()}),
-        "ablations": score_rows(found.ablations),
-        "labels": [label for answer in found.answers for label in answer.scores],
+        "private_scores": score_rows(
+            {PRIVATE_SCORES[name]: row for name, row in found.private_scores.items()}, labels
+        ),
+        "ablations": score_rows(found.ablations, labels),
+        "labels": labels,
     }
 
 
@@ -224,7 +227,7 @@ def answer_view(answer: Answer, views: dict[str, dict], several: bool) -> dict:
             name: {"score": percent(1 / (1 + math.exp(-value))), "odds": signed_number(value)}
             for name, value in answer.values.items()
         },
-        "attributions": views.get(f"attributions_{answer.task}" if several else "attributions"),
+        "attributions": views.get(f"attributions_{answer.task}", views.get("attributions")),
         "completeness": completeness_view(answer),
     }
 
@@ -241,8 +244,9 @@ def completeness_view(answer: Answer) -> dict | None:
     }
 
 
-def score_rows(scores: dict[str, dict[str, float]]) -> list[dict]:
-    return [{"name": name, "scores": [percent(score) for score in row.values()]} for name, row in scores.items()]
+def score_rows(scores: dict[str, dict[str, float]], labels: list[str]) -> list[dict]:
+    """Rows of a table with a column for each label, whatever the order in which a model has them."""
+    return [{"name": name, "scores": [percent(row[label]) for label in labels]} for name, row in scores.items()]
 
 
 def short(answer: Answer, label: str) -> str:
@@ -259,6 +263,8 @@ def percent(value: float) -> str:
     value = 100 * float(value)
     if 99.95 <= value < 100:
         return "> 99.9 %"
+    if 0 < value < 0.001:
+        return "< 0.001 %"
     return f"{value:.1f} %" if value >= 10 or value == 0 else f"{value:.2g} %" if value < 1 else f"{value:.1f} %"
 
 

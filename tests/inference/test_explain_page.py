@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 
 from duosent.data.demo_posts import make_demo_posts
 from duosent.inference.explaining import Explainer
-from duosent.inference.explanation import Answer, Explanation, PostMap
+from duosent.inference.explanation import Answer, Completeness, Explanation, PostMap
 from duosent.inference.explanation_page import explanation_page, percent, signed_number
 from duosent.inference.picture_maps import Box
 from duosent.inference.word_maps import Word
@@ -100,7 +100,15 @@ def test_every_number_is_there(found):
 
 
 def test_percents_and_signs():
-    shown = {0: "0.0 %", 0.00012: "0.012 %", 0.0123: "1.2 %", 0.5: "50.0 %", 0.99986: "> 99.9 %", 1: "100.0 %"}
+    shown = {
+        0: "0.0 %",
+        2e-7: "< 0.001 %",
+        0.00012: "0.012 %",
+        0.0123: "1.2 %",
+        0.5: "50.0 %",
+        0.99986: "> 99.9 %",
+        1: "100.0 %",
+    }
     assert {value: percent(value) for value in shown} == shown
     assert [signed_number(value) for value in (-0.12345, 2, 0)] == ["−0.123", "+2", "+0"]
 
@@ -139,6 +147,19 @@ def test_what_a_post_says_is_text():
     assert not any(tag == "img" or name == "onerror" for tag, name, _ in reader.attributes)
     assert page.count("<script") == 2 and page.count("</script") == 2
     assert reader.words.count("<img src=x onerror=alert(1)>") >= 8
+
+
+def test_scores_of_other_runs_stand_under_their_labels():
+    """A run may have the labels in another order."""
+    of = sides(text="good", ablations={"other": {"positive": 0.7, "negative": 0.3}})
+    assert "negative positive other 30.0 % 70.0 %" in Reader(explanation_page([of])).words
+
+
+def test_attributions_of_the_only_task():
+    of = sides(text="good", words=[Word("good", 0, 4, 0, (1,))])
+    of.answers[0].task, of.answers[0].completeness = "mood", Completeness(1.0, 1.001, 16)
+    of.maps = {"attributions_mood": PostMap("x", words=np.ones(1), signed=True)}
+    assert "They sum to +1 of a difference of +1: a gap of 0.10 %" in Reader(explanation_page([of])).words
 
 
 def test_cut_off_words_and_other_labels_are_told():

@@ -386,6 +386,10 @@ def declare_evaluate(parser: CommandParser) -> None:
     parser.add_argument("--slices", action="store_true", help=note)
     note = "metrics.json of before, or a run's folder with one: say which labels and slices moved beyond noise"
     parser.add_argument("--against", metavar="OLD_METRICS", help=note)
+    note = "folder for a page that shows where the model fails, and report.json; needs duosent[report]"
+    parser.add_argument("--report", metavar="DIR", help=note)
+    note = "part in which --report looks for doubles of the posts (train where there is one)"
+    parser.add_argument("--training-split", metavar="PART", help=note)
     parser.add_argument("--consistent", action="store_true", help=CONSISTENT)
     parser.add_argument("--batch-size", type=int, default=64, help="posts at once (%(default)s)")
     parser.add_argument("--use-cpu", action="store_true", help="leave a GPU alone")
@@ -422,6 +426,8 @@ def evaluate(options, free, parser) -> None:
         options.output,
         slices=options.slices,
         against=options.against,
+        report=options.report,
+        training_split=options.training_split,
         columns=_columns(options),
         sides=options.sides,
         consistent=options.consistent,
@@ -441,6 +447,8 @@ def evaluate(options, free, parser) -> None:
         plot_reliability(figures, options.reliability)
     tables = [figures_table(figures), *calibration_tables(figures.get("calibration"))]
     tables += [*slice_tables(figures.get("slices")), *drift_tables(figures.get("against"))]
+    if options.report is not None:
+        tables.append(f"The report is {Path(options.report) / 'index.html'}.")
     _show(options, figures, "\n\n".join(tables))
 
 

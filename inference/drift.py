@@ -151,7 +151,7 @@ def _independent(was: dict, is_now: dict) -> Iterator[dict]:
             "n_new": right[1][1],
         } | f1
     for label in is_now["per_class"]:
-        recalls = [_counts(figures, label)[0] for figures in (was, is_now)]
+        recalls = [label_counts(figures, label)[0] for figures in (was, is_now)]
         if all(n for _, n in recalls):
             yield _of_different("label", label, "recall", *recalls)
     yield from _precisions(was, is_now)
@@ -160,12 +160,12 @@ def _independent(was: dict, is_now: dict) -> Iterator[dict]:
 def _precisions(was: dict, is_now: dict) -> Iterator[dict]:
     """Who was given a label is not the same posts in two evaluations, whatever they were asked: these are no pairs."""
     for label in is_now["per_class"]:
-        precisions = [_counts(figures, label)[1] for figures in (was, is_now)]
+        precisions = [label_counts(figures, label)[1] for figures in (was, is_now)]
         if all(n for _, n in precisions):
             yield _of_different("label", label, "precision", *precisions)
 
 
-def _counts(figures: dict, label: str) -> tuple[Share, Share]:
+def label_counts(figures: dict, label: str) -> tuple[Share, Share]:
     """Recall and precision of a label as counts."""
     confusion = figures["confusion"]
     if isinstance(confusion, dict):
@@ -207,4 +207,4 @@ def _line(kind: str, name: str, figure: str, old: Share, new: Share) -> dict:
     return {"kind": kind, "name": name, "figure": figure, **sides}
 
 
-__all__ = ["ALPHA", "check_same_labels", "compare_with"]
+__all__ = ["ALPHA", "check_same_labels", "compare_with", "label_counts"]

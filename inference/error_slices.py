@@ -14,7 +14,7 @@ BINS = 4
 # Of fewer posts a share says little, whatever it is: its interval is wider than 35 points in the middle.
 FEW = 30
 NO_WORDS = "no words"
-UNKNOWN = "not known of both sides"
+UNKNOWN = "not known of both"
 OWN_ANSWERS = "the model's own answers to one side alone"
 AGREEING, DIFFERING, ONE_SIDE = "the same answer", "different answers", "one side only"
 
@@ -105,10 +105,10 @@ def by_side_labels(post: list, text: list, image: list) -> Slicing:
             -100 for none.
     """
     names = [
-        "words and picture agree",
-        "they differ, the post is as its words",
-        "they differ, the post is as its picture",
-        "they differ, the post is as neither",
+        "they agree",
+        "they differ, post as words",
+        "they differ, post as picture",
+        "they differ, post as neither",
         UNKNOWN,
     ]
     place = []

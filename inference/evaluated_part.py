@@ -1,6 +1,7 @@
 """The posts of a part beside what a model answered to them, and the ways to part them into slices."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from datasets import Dataset
@@ -8,12 +9,14 @@ from datasets import Dataset
 from duosent.inference.answered_posts import AnsweredPosts
 from duosent.inference.error_slices import (
     Slicing,
+    by_doubles,
     by_length,
     by_side_answers,
     by_side_labels,
     length_edges,
     word_counts,
 )
+from duosent.inference.training_doubles import TrainingDoubles
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,19 @@ class EvaluatedPart:
         answered: the answers, by task.
         sides: the answers to `text` (words only), `image` (picture only) and `shuffled_images`, by task; None where
             these were not asked for. Posts without one of their sides have no label there.
+        doubles: which posts stand in the training part too; None where that was not asked for.
     """
 
     rows: Dataset
     ids: list[str]
     answered: dict[str, AnsweredPosts]
     sides: dict[str, dict[str, AnsweredPosts]] | None
+    doubles: TrainingDoubles | None = None
+
+    @cached_property
+    def words(self) -> Dataset:
+        """The rows without their pictures."""
+        return self.rows.remove_columns([name for name in ("image",) if name in self.rows.column_names])
 
     def slicings(self, task: str, like: dict | None = None) -> dict[str, Slicing]:
         """The ways to part the posts that have a label of a task.
@@ -38,14 +48,18 @@ class EvaluatedPart:
         Args:
             like: slices of another evaluation: texts are cut at its lengths.
 
-        Returns: `length`, and where it can be known `agreement` (of words and picture).
+        Returns: `length`, and where it can be known `agreement` (of words and picture) and `doubles`.
         """
         posts = self.answered[task].places
         words = word_counts(self.rows["text"][:])[posts]
         edges = like["length"].get("edges", []) if like and "length" in like else length_edges(words)
         found = {"length": by_length(words, edges)}
         agreement = self._agreement(task)
-        return found | ({} if agreement is None else {"agreement": agreement})
+        if agreement is not None:
+            found["agreement"] = agreement
+        if self.doubles is not None:
+            found["doubles"] = by_doubles(self.doubles.doubled, self.doubles.part).of(posts)
+        return found
 
     def _agreement(self, task: str) -> Slicing | None:
         """By the labels of the data where it has some of each side, else by the model's own answers to each."""

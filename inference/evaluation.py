@@ -1,25 +1,30 @@
-"""`duosent evaluate` with what lies behind the figures: slices of the posts, and what moved since before."""
+"""`duosent evaluate` with what lies behind the figures: slices, what moved since before, an error report."""
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 from transformers import PreTrainedConfig
 
-from duosent.inference.answered_posts import ONLY_TASK, read_answered
+from duosent.inference.answered_posts import ONLY_TASK, AnsweredPosts, read_answered
 from duosent.inference.drift import check_same_labels, compare_with
+from duosent.inference.error_report import error_report
 from duosent.inference.error_slices import OWN_ANSWERS
 from duosent.inference.evaluated_part import EvaluatedPart
 from duosent.inference.old_evaluation import read_old
+from duosent.inference.report_files import check_report, write_report
+from duosent.inference.training_curves import training_curves
+from duosent.inference.training_doubles import find_training_doubles
 from duosent.modeling.label_scores import label_names
 from duosent.modeling.modeling_radm import RadmForVisualQuestionAnswering
 from duosent.training.calibration import Calibration
 from duosent.training.checkpoints import CallError, read_config, read_run, write_json
 from duosent.training.classification_task import ClassificationTask
 from duosent.training.run import evaluate as evaluate_run
+from duosent.training.sides import have_both_sides
 
 SIDES = ("text", "image", "shuffled_images")
 
@@ -32,6 +37,8 @@ def evaluate(
     *,
     slices: bool = False,
     against: str | None = None,
+    report: str | None = None,
+    training_split: str | None = None,
     columns: dict | None = None,
     sides: bool = False,
     predictions: str | None = None,
@@ -44,6 +51,9 @@ def evaluate(
         slices: say how right the answers are by length of the text, by agreement of words and picture (by the data's
             labels of each side; without those, with `sides`, by the model's own answers to each).
         against: a `metrics.json` of before, or a folder of a run with one: say what moved, see `compare_with`.
+        report: folder for an error report, see `error_report`; with slices, with `sides` where the model and the posts
+            have two, and with the bins of a reliability plot. None writes none.
+        training_split: with `report`, the part to look for doubles in; None for `train` where there is one.
         others: as in `duosent.training.run.evaluate`.
 
     Returns: what the file holds, with `slices` (by task: `Slicing.figures` of each) and `against` where asked for.
@@ -51,23 +61,46 @@ def evaluate(
     Raises:
         CallError: for an option that cannot be followed.
     """
-    kept = {"columns": columns, "sides": sides, "calibration": calibration, **how}
-    asked = [name for name, given in (("slices", slices), ("against", against)) if given]
+    asked = [name for name, given in (("slices", slices), ("against", against), ("report", report)) if given]
+    if training_split is not None and report is None:
+        raise CallError("training_split must be given with report.")
+    kept = {"columns": columns, "sides": sides, "predictions": predictions, "calibration": calibration, **how}
     if not asked:
-        return evaluate_run(checkpoint, data, split, output, predictions=predictions, **kept)
+        return evaluate_run(checkpoint, data, split, output, **kept)
     config = read_config(checkpoint)
     _check_can_be_looked_into(asked[0], config, calibration)
     old = None if against is None else read_old(against, split)
     if old is not None:
         check_same_labels(old, config.tasks or {ONLY_TASK: label_names(config)})
+    run = read_run(checkpoint)
+    aim = ClassificationTask()
+    chosen = aim.evaluation_columns(config, run.get("columns", {}), columns or {})
+    doubles = None
+    if report is not None:
+        check_report(report)
+        doubles = find_training_doubles(data, split, training_split or "train", chosen)
+        if doubles is None and training_split is not None:
+            raise CallError(f"training_split must be another part of {data} than {split}, got {training_split}.")
+        kept["calibration"] = replace(calibration or Calibration(), bins=True)
+    # What is read twice is read from the disk's cache; the evaluation checks every row.
+    only = {"parts": [split], "check_rows": False}
+    rows = aim.load(data, chosen | only, config.tasks or label_names(config)).get(split)
+    if report is not None and rows is not None and _have_two_sides(config, rows):
+        sides = kept["sides"] = True
     with tempfile.TemporaryDirectory() as folder:
         answers, side_answers = Path(predictions or Path(folder) / "answers.parquet"), Path(folder) / "sides"
-        kept |= {"predictions": str(answers), "side_predictions": str(side_answers)}
-        figures = evaluate_run(checkpoint, data, split, **kept)
+        files = {"predictions": str(answers), "side_predictions": str(side_answers)}
+        figures = evaluate_run(checkpoint, data, split, **kept | files)
         if os.environ.get("RANK", "0") != "0":  # of several processes the first one writes
             return figures
-        rows = _rows(checkpoint, data, split, config, columns)
-        part = _part(rows, figures, pq.read_table(answers), side_answers if sides else None)
+        table = pq.read_table(answers)
+        part = EvaluatedPart(
+            rows,
+            table.column("id").to_pylist(),
+            read_answered(table, figures),
+            _of_sides(side_answers, figures) if sides else None,
+            doubles,
+        )
     figures["slices"] = {
         task: {name: slicing.figures(posts.right) for name, slicing in part.slicings(task).items()}
         for task, posts in part.answered.items()
@@ -82,6 +115,9 @@ def evaluate(
         figures["against"] = compare_with(old, figures, part.ids, part.answered, slices_like)
     if output is not None:
         write_json(Path(output), figures)
+    if report is not None:
+        learnt_from = figures["fingerprint"] == run.get("train_fingerprint")
+        write_report(report, error_report(part, figures, training_curves(checkpoint), learnt_from), rows)
     return figures
 
 
@@ -92,21 +128,14 @@ def _check_can_be_looked_into(option: str, config: PreTrainedConfig, calibration
         raise CallError(f"{option} must not be given with calibrate, whose scores come after the evaluation.")
 
 
-def _rows(checkpoint: str, data: str, split: str, config: PreTrainedConfig, columns: dict | None) -> Dataset:
-    """The posts of a part, as the evaluation reads them."""
-    aim = ClassificationTask()
-    chosen = aim.evaluation_columns(config, read_run(checkpoint).get("columns", {}), columns or {})
-    names = config.tasks or label_names(config)
-    return aim.load(data, chosen | {"parts": [split], "check_rows": False}, names)[split]
+def _have_two_sides(config: PreTrainedConfig, rows: Dataset) -> bool:
+    reads_both = config.text_config is not None and config.vision_config is not None
+    return reads_both and {"text", "image"} <= set(rows.column_names) and have_both_sides(rows)
 
 
-def _part(rows: Dataset, figures: dict, answers: pa.Table, sides: Path | None) -> EvaluatedPart:
-    ids = answers.column("id").to_pylist()
-    answered = read_answered(answers, figures)
-    if sides is None:
-        return EvaluatedPart(rows, ids, answered, None)
-    of_sides = {name: read_answered(pq.read_table(sides / f"{name}.parquet"), figures) for name in SIDES}
-    return EvaluatedPart(rows, ids, answered, of_sides)
+def _of_sides(folder: Path, figures: dict) -> dict[str, dict[str, AnsweredPosts]]:
+    """The answers to one side alone, and to pictures of other posts, by task."""
+    return {name: read_answered(pq.read_table(folder / f"{name}.parquet"), figures) for name in SIDES}
 
 
 __all__ = ["evaluate"]

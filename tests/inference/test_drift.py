@@ -170,7 +170,7 @@ def test_false_alarms_between_different_posts_are_about_alpha(sizes, share):
         alarms += found["p"] <= 0.05
         outside += not found["low"] <= 0 <= found["high"]
     spread = SURE * math.sqrt(0.05 * 0.95 / 400)
-    assert 0.05 - spread - 0.015 < alarms / 400 < 0.05 + spread
+    assert 0.015 < alarms / 400 < 0.05 + spread
     assert outside / 400 < 0.05 + spread
 
 

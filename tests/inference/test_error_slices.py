@@ -88,15 +88,15 @@ def test_slices_by_labels_of_the_sides_equal_a_plain_loop(posts):
     expected = []
     for post, text, image in posts:
         if text is None or image is None or text < 0 or image < 0:
-            expected.append("not known of both sides")
+            expected.append("not known of both")
         elif text == image:
-            expected.append("words and picture agree")
+            expected.append("they agree")
         elif post == text:
-            expected.append("they differ, the post is as its words")
+            expected.append("they differ, post as words")
         elif post == image:
-            expected.append("they differ, the post is as its picture")
+            expected.append("they differ, post as picture")
         else:
-            expected.append("they differ, the post is as neither")
+            expected.append("they differ, post as neither")
     assert [slicing.names[place] for place in slicing.place] == expected
 
 

@@ -1,0 +1,421 @@
+"""The error report of a tiny model on planted posts: page and file against plain loops, as text and in a browser.
+
+The picture of docs/:
+`pytest tests/inference/test_error_report.py --report-demo out/demo --screenshots docs`, after `duosent demo`.
+"""
+
+import io
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from commands import call, wrong_call
+from datasets import Dataset
+from PIL import Image
+
+from duosent import MdseForImageTextClassification
+from duosent.inference.answered_posts import ONLY_TASK, AnsweredPosts
+from duosent.inference.error_report import error_report
+from duosent.inference.error_slices import by_length
+from duosent.inference.evaluated_part import EvaluatedPart
+from duosent.inference.evaluation import evaluate
+from duosent.inference.report_page import report_page
+from duosent.training.checkpoints import CallError
+from duosent.training.metrics import ImageTextMetrics
+
+SMALL = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
+LABELS = ["<b>glad</b>", "sad & low", "calm"]
+WORDS = ["good", "bad", "happy", "sad", "great", "awful", "sun", "rain", "love", "fear", "joy", "anger"]
+ATTACK = '<script>document.title = "owned"</script><img src=x onerror="document.title=1">'
+POSTS = 48
+# Validation posts that stand in the training part too: the first two by their words, the third by its picture.
+BY_WORDS, NEARLY, BY_PICTURE = 3, 5, 11
+
+
+def draw(seed: int) -> Image.Image:
+    """Blocks, which a perceptual hash tells apart."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return Image.fromarray(blocks).resize((64, 64), Image.Resampling.NEAREST)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("posts")
+    rng = np.random.default_rng(0)
+    rows = {"train": [], "validation": []}
+    for part, posts in rows.items():
+        for number in range(POSTS):
+            draw(number + (1000 if part == "train" else 0)).save(folder / f"{part}-{number}.png")
+            words = " ".join(rng.choice(WORDS, 2 + number % 7))
+            labels = dict(zip(("label", "text_label", "image_label"), rng.choice(LABELS, 3).tolist(), strict=True))
+            text = f"{words} {part} {number}"
+            posts.append({"id": f"{part}-{number}", "text": text, "image": f"{part}-{number}.png", **labels})
+    rows["validation"][7]["text"] = f"good {ATTACK}"
+    rows["validation"][8]["image"] = None
+    rows["validation"][9]["text"] = ""
+    rows["validation"][10]["text_label"] = None
+    rows["train"][20]["text"] = rows["validation"][BY_WORDS]["text"]
+    rows["train"][21]["text"] = rows["validation"][NEARLY]["text"].upper() + "!"
+    draw(BY_PICTURE).save(folder / "train-22.png")
+    for part, posts in rows.items():
+        (folder / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in posts))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(text_encoder_dir, image_encoder_dir, processor, tmp_path_factory) -> str:
+    """A model whose answers differ from post to post."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    torch.manual_seed(0)
+    model = MdseForImageTextClassification.from_encoders(
+        text_encoder_dir, image_encoder_dir, id2label=dict(enumerate(LABELS)), **SMALL
+    )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=4 * parameter.shape[-1] ** -0.5)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "run.json").write_text(json.dumps({"seed": 5, "train_fingerprint": "of others"}))
+    log = [{"epoch": 0.5, "step": 1, "loss": 1.25}, {"epoch": 1.0, "step": 2, "loss": 0.75}]
+    log += [{"epoch": 1.0, "step": 2, "eval_loss": 0.8, "eval_accuracy": 0.5, "eval_macro_f1": 0.45}]
+    (folder / "trainer_state.json").write_text(json.dumps({"log_history": log}))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def made(checkpoint, data, tmp_path_factory) -> dict:
+    """A report by the command, with what it printed and wrote."""
+    folder = tmp_path_factory.mktemp("report")
+    files = {
+        "report": folder / "page",
+        "output": folder / "metrics.json",
+        "predictions": folder / "predictions_validation.parquet",
+    }
+    words = ["evaluate", checkpoint, "--data", data, "--split", "validation", "--use-cpu"]
+    words += [str(word) for name, file in files.items() for word in (f"--{name}", file)]
+    from duosent.cli import main
+
+    printed, before = io.StringIO(), sys.stdout
+    sys.stdout = printed
+    try:
+        assert main(words) == 0
+    finally:
+        sys.stdout = before
+    page = (files["report"] / "index.html").read_text()
+    return {
+        "folder": folder,
+        "printed": printed.getvalue(),
+        "page": page,
+        "seen": Page(page),
+        "report": json.loads((files["report"] / "report.json").read_text()),
+        "metrics": json.loads(files["output"].read_text()),
+        "answers": pq.read_table(files["predictions"]).to_pylist(),
+        "rows": [json.loads(line) for line in (Path(data) / "validation.jsonl").read_text().splitlines()],
+    }
+
+
+class Page(HTMLParser):
+    """Elements, attributes, words and tables of a page, as a browser reads them."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.tags, self.attributes, self.words = [], [], []
+        self.tables: dict[str, list[list[str]]] = {}
+        self._table = None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if dict(attrs).get("role") == "region":
+            self._table = self.tables[dict(attrs)["aria-label"]] = []
+        if tag == "tr":
+            self._table.append([])
+        if tag in ("td", "th"):
+            self._table[-1].append("")
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if self._table and self._table[-1]:
+            self._table[-1][-1] += data.strip() and (data if not self._table[-1][-1] else " " + data.strip())
+
+    def handle_endtag(self, tag):
+        if tag == "table":
+            self._table = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.words)
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def test_the_report_holds_the_figures_of_the_same_call(made):
+    assert made["report"]["metrics"] == made["metrics"]
+    of_task = made["report"]["tasks"][ONLY_TASK]
+    for name, figure in of_task["figures"].items():
+        assert figure["value"] == made["metrics"][name]
+    for label, row in made["metrics"]["per_class"].items():
+        shown = of_task["labels"][label]
+        assert [shown[name]["value"] for name in ("precision", "recall", "f1")] == [
+            row[name] for name in ("precision", "recall", "f1")
+        ]
+        assert shown["n"] == row["support"]
+    for name, row in of_task["sides"].items():
+        assert row["accuracy"]["value"] == made["metrics"]["sides"][name]["accuracy"]
+    assert of_task["slices"] == made["metrics"]["slices"][ONLY_TASK]
+
+
+def test_the_page_shows_them(made):
+    tables, metrics = made["seen"].tables, made["metrics"]
+    headline = {row[0]: row[1] for row in tables["Headline figures"]}
+    assert headline["accuracy"] == percent(metrics["accuracy"])
+    assert headline["macro F1"] == percent(metrics["macro_f1"])
+    by_label = {row[0]: row for row in tables["Figures by label"]}
+    for label, row in metrics["per_class"].items():
+        assert by_label[label][4].startswith(percent(row["f1"])), label
+    shown = {row[0]: row[1] for row in tables["Accuracy with one side only"]}
+    assert shown["words only"].startswith(percent(metrics["sides"]["text"]["accuracy"]))
+    epochs = tables["Training curves"]
+    assert epochs[1:] == [
+        ["0.50", "1", "training", "1.2500", "", ""],
+        ["1.00", "2", "training", "0.7500", "", ""],
+        ["1.00", "2", "validation", "0.8000", "50.0 %", "45.0 %"],
+    ]
+    assert made["printed"].strip().endswith("index.html.")
+
+
+def test_the_confusion_is_that_of_the_answers(made):
+    expected = [[0] * 3 for _ in LABELS]
+    for row in made["answers"]:
+        expected[LABELS.index(row["true_label"])][LABELS.index(row["label"])] += 1
+    assert made["metrics"]["confusion"] == expected
+    shown = [[int(cell) for cell in row[1:]] for row in made["seen"].tables["Confusion matrix"][1:]]
+    assert shown == expected
+    assert len({tuple(row) for row in expected}) == 3  # else rows could be columns
+
+
+def test_slices_equal_a_plain_loop(made):
+    slices = made["metrics"]["slices"][ONLY_TASK]
+    right = [row["label"] == row["true_label"] for row in made["answers"]]
+    agree = [row["text_label"] == row["image_label"] if row["text_label"] else None for row in made["rows"]]
+    found = slices["agreement"]["slices"]
+    assert found["they agree"]["n"] == agree.count(True)
+    assert found["they agree"]["right"] == sum(r for r, a in zip(right, agree, strict=True) if a)
+    assert found["not known of both"]["n"] == 1
+    assert sum(row["n"] for row in found.values()) == POSTS
+    wordless = slices["length"]["slices"]["no words"]
+    assert (wordless["n"], wordless["right"]) == (1, right[9])
+    assert sum(row["n"] for row in slices["length"]["slices"].values()) == POSTS
+
+
+def test_planted_doubles_are_found(made):
+    found = {post["id"]: [other["as"] for other in post["like"]] for post in made["report"]["doubles"]["posts"]}
+    assert found == {
+        f"validation-{BY_WORDS}": ["the same text as"],
+        f"validation-{NEARLY}": ["nearly the same text as"],
+        f"validation-{BY_PICTURE}": ["the same picture as"],
+    }
+    [other] = made["report"]["doubles"]["posts"][2]["like"]
+    assert (other["row"], other["id"]) == (23, "train-22") and len(other["labels"]["label"]) == 1
+    right = [row["label"] == row["true_label"] for row in made["answers"]]
+    doubled = [right[place] for place in (BY_WORDS, NEARLY, BY_PICTURE)]
+    slices = made["metrics"]["slices"][ONLY_TASK]["doubles"]["slices"]
+    assert (slices["doubled in training"]["n"], slices["doubled in training"]["right"]) == (3, sum(doubled))
+    assert slices["new to the model"]["right"] == sum(right) - sum(doubled)
+    assert "3 of 48 posts share their words or their picture" in made["seen"].text
+
+
+def test_the_surest_mistakes_are_the_surest_and_mistakes(made):
+    wrong = [row for row in made["answers"] if row["label"] != row["true_label"]]
+    wrong.sort(key=lambda row: -row[f"score_{row['label']}"])
+    of_task = made["report"]["tasks"][ONLY_TASK]
+    assert of_task["mistakes"] == len(wrong) > 24
+    shown = of_task["surest_mistakes"]
+    assert [post["confidence"] for post in shown] == pytest.approx(
+        [row[f"score_{row['label']}"] for row in wrong[:24]]
+    )
+    texts = {row["id"]: row["text"] for row in made["rows"]}
+    for post in shown:
+        assert post["text"] == texts[post["id"]] and post["answer"] != post["label"]
+
+
+def test_each_shown_post_has_its_own_picture(made):
+    """Small, inside the page, and the right one."""
+    pictures = re.findall(r'<img src="(data:image/jpeg;base64,[^"]+)"', made["page"])
+    posts = made["report"]["tasks"][ONLY_TASK]["surest_mistakes"]
+    first = next(post for post in posts if post["place"] != 8)
+    with Image.open(io.BytesIO(_decoded(pictures[0]))) as shown:
+        assert shown.format == "JPEG"
+        difference = np.asarray(shown, int) - np.asarray(draw(first["place"]), int)
+    assert np.abs(difference).mean() < 12
+    assert "no picture" in made["page"] or all(post["place"] != 8 for post in posts)
+
+
+def _decoded(address: str) -> bytes:
+    import base64
+
+    return base64.b64decode(address.partition(",")[2])
+
+
+def test_posts_and_labels_are_words_and_never_markup(made):
+    seen = made["seen"]
+    assert not {"script", "iframe", "link"} & set(seen.tags)
+    assert not [name for _, name, _ in seen.attributes if name.startswith("on")]
+    assert "<b>glad</b>" in seen.text and "sad & low" in seen.text
+    assert "&lt;b&gt;glad&lt;/b&gt;" in made["page"] and "<b>glad</b>" not in made["page"]
+    shown = (
+        made["report"]["tasks"][ONLY_TASK]["surest_mistakes"]
+        + made["report"]["tasks"][ONLY_TASK]["label_issues"]["posts"]
+    )
+    assert (ATTACK in seen.text) == any(post["id"] == "validation-7" for post in shown)
+
+
+def test_words_of_an_attack_are_shown_as_they_are():
+    report = made_up_report(text=ATTACK, label="<i>x</i>")
+    page = report_page(report, {})
+    seen = Page(page)
+    assert ATTACK in seen.text and "<i>x</i>" in seen.text
+    assert "script" not in seen.tags and "i" not in seen.tags and "img" not in seen.tags
+
+
+def test_the_page_fetches_nothing(made):
+    addresses = [
+        value for _, name, value in made["seen"].attributes if name in ("src", "href", "xlink:href", "srcset")
+    ]
+    assert addresses and all(value.startswith(("data:", "#")) for value in addresses)
+    used = re.findall(r"url\(([^)]*)\)", made["page"])
+    assert all(value.strip("'\"").startswith("#") for value in used)
+    assert "@import" not in made["page"]
+    # What is left are names of XML vocabularies, which nobody fetches.
+    assert set(re.findall(r"https?://[^\s\"'<]+", made["page"])) <= {
+        "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink",
+    }  # fmt: skip
+    assert len(made["page"]) < 3_000_000
+
+
+def made_up_report(text: str = "a day", label: str = "glad", sides=None, learnt_from: bool = False) -> dict:
+    """A report of ten posts without pictures, sides, doubles and log."""
+    names = [label, "sad"]
+    truth, answers = np.arange(10) % 2, np.array([0, 1, 1, 1, 0, 1, 0, 0, 0, 1])
+    flags = np.eye(2, dtype=bool)
+    scores = np.where(flags[answers], 0.9, 0.1)
+    posts = AnsweredPosts(names, False, np.arange(10), flags[truth], flags[answers], scores)
+    rows = Dataset.from_dict({"id": [f"p{n}" for n in range(10)], "text": [text] * 10})
+    figures = ImageTextMetrics(names).compute(predictions=answers, references=truth)
+    slicing = by_length(np.array([2] * 10), [])
+    figures |= {"split": "test", "fingerprint": "f", "model": "text", "checkpoint": "c", "data": "d", "command": None}
+    figures |= {"slices": {ONLY_TASK: {"length": slicing.figures(posts.right)}}, "calibration": {"tasks": {}}}
+    part = EvaluatedPart(rows, rows["id"][:], {ONLY_TASK: posts}, sides)
+    return error_report(part, figures, None, learnt_from)
+
+
+def test_what_is_not_known_is_said():
+    seen = Page(report_page(made_up_report(learnt_from=True), {}))
+    for sentence in (
+        "The model reads one side only",
+        "These posts were learnt from",
+        "Not looked at: the data have no training part beside this one.",
+        "No log of the training lies beside the checkpoint.",
+        "no picture",
+    ):
+        assert sentence in seen.text, sentence
+    assert {row[0]: row[1] for row in seen.tables["Figures by label"]} == {
+        "label": "posts",
+        "glad": "5 †",
+        "sad": "5 †",
+    }
+
+
+def test_against_the_same_answers_nothing_moved(made, checkpoint, data, capsys):
+    words = ["evaluate", checkpoint, "--data", data, "--split", "validation", "--use-cpu"]
+    code, out, _ = call(capsys, *words, "--against", made["folder"] / "metrics.json", "--json")
+    assert code == 0
+    figures = json.loads(out)
+    assert figures["against"]["paired"] and figures["against"]["moved"] == 0
+    assert {line["old"] - line["new"] for line in figures["against"]["lines"]} == {0}
+    for name in ("accuracy", "macro_f1", "confusion", "per_class"):
+        assert figures[name] == made["metrics"][name]
+    assert {
+        name: found for name, found in made["metrics"]["slices"][ONLY_TASK].items() if name != "doubles"
+    } == figures["slices"][ONLY_TASK]
+
+
+def test_a_wrong_call_is_one_sentence(made, checkpoint, data, tmp_path, capsys, monkeypatch):
+    words = ["evaluate", checkpoint, "--data", data, "--split", "validation", "--use-cpu"]
+    assert "training_split must be given with report." in wrong_call(capsys, *words, "--training-split", "train")
+    report = ["--report", tmp_path / "page"]
+    assert "must not be given with calibrate" in wrong_call(capsys, *words, *report, "--calibrate")
+    sentence = f"training_split must be another part of {data} than validation, got dev."
+    assert sentence in wrong_call(capsys, *words, *report, "--training-split", "dev")
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "is not empty and holds no earlier report" in wrong_call(capsys, *words, "--report", tmp_path)
+    assert "must be a folder" in wrong_call(capsys, *words, "--report", tmp_path / "notes.txt")
+    assert "must be a metrics.json" in wrong_call(capsys, *words, "--against", tmp_path / "notes.txt")
+    other = dict(made["metrics"], per_class={"one": {}, "two": {}})
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    assert "must be of the same labels" in wrong_call(capsys, *words, "--against", tmp_path / "other.json")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(
+        CallError, match=r'needs matplotlib and cleanlab, not installed here: pip install "duosent\[report\]"'
+    ):
+        evaluate(checkpoint, data, "validation", report=str(tmp_path / "page"))
+    assert not (tmp_path / "page").exists()
+
+
+@pytest.fixture(scope="module")
+def page_file(made, pytestconfig) -> Path:
+    """The page that the browser opens: this one, or that of a demo's model for docs/."""
+    demo = pytestconfig.getoption("report_demo")
+    if demo is None:
+        return made["folder"] / "page" / "index.html"
+    folder = made["folder"] / "demo"
+    evaluate(f"{demo}/runs/mdse", f"{demo}/posts", "validation", report=str(folder), use_cpu=True)
+    return folder / "index.html"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_shows_it_in_both_themes(page_file, theme, pytestconfig, tmp_path):
+    from browser import open_browser
+
+    with open_browser() as browser:
+        page = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=theme).new_page()
+        asked, errors = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: errors.append(message.text))
+        page.goto(page_file.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        widths = page.evaluate(
+            "[...document.querySelectorAll('.plot svg')].map(plot => plot.getBoundingClientRect().width)"
+        )
+        assert len(widths) >= 7 and all(200 < width <= 390 for width in widths)
+        ink, ground = (
+            page.evaluate(f"getComputedStyle({element}).{property}")
+            for element, property in (
+                ("document.querySelector('.plot svg text')", "fill"),
+                ("document.body", "backgroundColor"),
+            )
+        )
+        bright = [sum(map(int, re.findall(r"\d+", colour)[:3])) > 384 for colour in (ink, ground)]
+        assert bright == ([False, True] if theme == "light" else [True, False])
+        shown = "[...document.querySelectorAll('.post img')].every(image => image.naturalWidth > 0)"
+        page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+        page.wait_for_function(shown)
+        assert not errors and all(url.startswith(("file:", "data:")) for url in asked)
+        folder = Path(pytestconfig.getoption("screenshots") or tmp_path)
+        if theme == "light":
+            page.set_viewport_size({"width": 1000, "height": 800})
+            file = folder / "error-report-light.png"
+            page.screenshot(path=file, full_page=True)
+            with Image.open(file) as picture:
+                picture.quantize(64, dither=Image.Dither.NONE).save(file, optimize=True)
+            assert file.stat().st_size < 300_000

@@ -151,6 +151,7 @@ def by_doubles(doubled: np.ndarray, part: str) -> Slicing:
 __all__ = [
     "FEW",
     "OWN_ANSWERS",
+    "UNKNOWN",
     "Slicing",
     "by_doubles",
     "by_length",

@@ -8,6 +8,7 @@ from datasets import Dataset
 
 from duosent.inference.answered_posts import AnsweredPosts
 from duosent.inference.error_slices import (
+    UNKNOWN,
     Slicing,
     by_doubles,
     by_length,
@@ -62,11 +63,13 @@ class EvaluatedPart:
         return found
 
     def _agreement(self, task: str) -> Slicing | None:
-        """By the labels of the data where it has some of each side, else by the model's own answers to each."""
+        """By the labels of the data where any post has one of each side, else by the model's own answers to each."""
         posts = self.answered[task].places
         if {"label", "text_label", "image_label"} <= set(self.rows.column_names):
             labels = (self.rows[name][:] for name in ("label", "text_label", "image_label"))
-            return by_side_labels(*([column[post] for post in posts] for column in labels))
+            by_labels = by_side_labels(*([column[post] for post in posts] for column in labels))
+            if self.sides is None or any(by_labels.names[place] != UNKNOWN for place in by_labels.place):
+                return by_labels
         if self.sides is None:
             return None
         both = np.isin(posts, self.sides["text"][task].places)

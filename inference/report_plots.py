@@ -41,7 +41,7 @@ def interval_plot(rows: list[dict], axis: str, title: str, floor: float | None =
     for place, row in enumerate(rows):
         if row["low"] is not None:
             axes.hlines(place, row["low"], row["high"], color=BLUE, linewidth=2)
-        axes.plot(row["value"], place, "o", color=BLUE, markersize=6)
+        axes.plot(row["value"], place, "o", color=BLUE, markersize=6, clip_on=False, zorder=3)
     if floor is not None:
         axes.axvline(floor, color="0.55", linestyle="--", linewidth=1)
     _name_rows(axes, [row["name"] for row in rows])

@@ -34,7 +34,7 @@ at my our what why how
 def pytest_addoption(parser):
     parser.addoption("--page-checkpoint", metavar="DIR", help="what the demo page shows: out/demo/runs/mdse")
     parser.addoption("--screenshots", metavar="DIR", help="folder for screenshots of the demo page")
-    parser.addoption("--report-demo", metavar="DIR", help="what the error report shows in them: out/demo")
+    parser.addoption("--report-checkpoint", metavar="DIR", help="what the error report in them is of")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from scipy.stats import fisher_exact
 from sklearn.metrics import f1_score
 
 from duosent.inference.answered_posts import ONLY_TASK, AnsweredPosts
-from duosent.inference.drift import check_same_labels, compare_with
+from duosent.inference.drift import check_same_labels, compare_with, label_counts
 from duosent.inference.error_slices import by_length, length_edges
 from duosent.inference.old_evaluation import OldEvaluation, read_old
 from duosent.inference.two_shares import of_different_posts, of_the_same_posts
@@ -224,6 +224,14 @@ def test_other_labels_are_refused_and_another_order_is_not():
     check_same_labels(old, {ONLY_TASK: LABELS[::-1]})
     with pytest.raises(CallError, match="must be of the same labels, got sad, calm, glad there and sad, glad here"):
         check_same_labels(old, {ONLY_TASK: ["sad", "glad"]})
+
+
+def test_counts_of_a_label_by_hand():
+    several = {"confusion": {"glad": [[50, 3], [4, 9]]}}
+    assert label_counts(several, "glad") == ((9, 13), (9, 12))
+    one = {"confusion": [[5, 1, 0], [2, 7, 3], [0, 4, 6]], "per_class": dict.fromkeys(LABELS)}
+    assert label_counts(one, "calm") == ((7, 12), (7, 12))
+    assert label_counts(one, "sad") == ((5, 6), (5, 7))
 
 
 def write_evaluation(folder, truth, answers, given=None) -> None:

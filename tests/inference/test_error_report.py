@@ -1,7 +1,7 @@
 """The error report of a tiny model on planted posts: page and file against plain loops, as text and in a browser.
 
-The picture of docs/:
-`pytest tests/inference/test_error_report.py --report-demo out/demo --screenshots docs`, after `duosent demo`.
+The picture of docs/, after `duosent demo` and a training of its MDSE that was cut short, so that it makes mistakes:
+`pytest tests/inference/test_error_report.py --report-checkpoint out/demo/runs/early --screenshots docs`.
 """
 
 import io
@@ -22,11 +22,10 @@ from PIL import Image
 from duosent import MdseForImageTextClassification
 from duosent.inference.answered_posts import ONLY_TASK, AnsweredPosts
 from duosent.inference.error_report import error_report
-from duosent.inference.error_slices import by_length
 from duosent.inference.evaluated_part import EvaluatedPart
 from duosent.inference.evaluation import evaluate
 from duosent.inference.report_page import report_page
-from duosent.training.checkpoints import CallError
+from duosent.training.checkpoints import CallError, read_run
 from duosent.training.metrics import ImageTextMetrics
 
 SMALL = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
@@ -34,6 +33,8 @@ LABELS = ["<b>glad</b>", "sad & low", "calm"]
 WORDS = ["good", "bad", "happy", "sad", "great", "awful", "sun", "rain", "love", "fear", "joy", "anger"]
 ATTACK = '<script>document.title = "owned"</script><img src=x onerror="document.title=1">'
 POSTS = 48
+# Pixels of the page that docs/ show.
+SHOT = 3600
 # Validation posts that stand in the training part too: the first two by their words, the third by its picture.
 BY_WORDS, NEARLY, BY_PICTURE = 3, 5, 11
 
@@ -281,9 +282,7 @@ def test_posts_and_labels_are_words_and_never_markup(made):
 
 
 def test_words_of_an_attack_are_shown_as_they_are():
-    report = made_up_report(text=ATTACK, label="<i>x</i>")
-    page = report_page(report, {})
-    seen = Page(page)
+    seen = Page(report_page(*ten_posts("<i>x</i>", text=ATTACK)))
     assert ATTACK in seen.text and "<i>x</i>" in seen.text
     assert "script" not in seen.tags and "i" not in seen.tags and "img" not in seen.tags
 
@@ -303,24 +302,16 @@ def test_the_page_fetches_nothing(made):
     assert len(made["page"]) < 3_000_000
 
 
-def made_up_report(text: str = "a day", label: str = "glad", sides=None, learnt_from: bool = False) -> dict:
-    """A report of ten posts without pictures, sides, doubles and log."""
-    names = [label, "sad"]
-    truth, answers = np.arange(10) % 2, np.array([0, 1, 1, 1, 0, 1, 0, 0, 0, 1])
-    flags = np.eye(2, dtype=bool)
-    scores = np.where(flags[answers], 0.9, 0.1)
-    posts = AnsweredPosts(names, False, np.arange(10), flags[truth], flags[answers], scores)
-    rows = Dataset.from_dict({"id": [f"p{n}" for n in range(10)], "text": [text] * 10})
+def ten_posts(label: str, **how) -> tuple:
+    """A made-up report."""
+    names, truth, answers = [label, "sad"], np.arange(10) % 2, np.array([0, 1, 1, 1, 0, 1, 0, 0, 0, 1])
     figures = ImageTextMetrics(names).compute(predictions=answers, references=truth)
-    slicing = by_length(np.array([2] * 10), [])
-    figures |= {"split": "test", "fingerprint": "f", "model": "text", "checkpoint": "c", "data": "d", "command": None}
-    figures |= {"slices": {ONLY_TASK: {"length": slicing.figures(posts.right)}}, "calibration": {"tasks": {}}}
-    part = EvaluatedPart(rows, rows["id"][:], {ONLY_TASK: posts}, sides)
-    return error_report(part, figures, None, learnt_from)
+    flags = np.eye(2, dtype=bool)
+    return made_up(figures, {ONLY_TASK: made_up_part(names, flags[truth], flags[answers], False)}, **how)
 
 
 def test_what_is_not_known_is_said():
-    seen = Page(report_page(made_up_report(learnt_from=True), {}))
+    seen = Page(report_page(*ten_posts("glad", learnt_from=True)))
     for sentence in (
         "The model reads one side only",
         "These posts were learnt from",
@@ -336,18 +327,102 @@ def test_what_is_not_known_is_said():
     }
 
 
-def test_against_the_same_answers_nothing_moved(made, checkpoint, data, capsys):
-    words = ["evaluate", checkpoint, "--data", data, "--split", "validation", "--use-cpu"]
+def test_against_the_same_answers_nothing_moved(made, checkpoint, data, tmp_path, capsys):
+    words = [
+        "evaluate",
+        checkpoint,
+        "--data",
+        data,
+        "--split",
+        "validation",
+        "--use-cpu",
+        "--report",
+        tmp_path / "page",
+    ]
     code, out, _ = call(capsys, *words, "--against", made["folder"] / "metrics.json", "--json")
     assert code == 0
     figures = json.loads(out)
     assert figures["against"]["paired"] and figures["against"]["moved"] == 0
     assert {line["old"] - line["new"] for line in figures["against"]["lines"]} == {0}
-    for name in ("accuracy", "macro_f1", "confusion", "per_class"):
+    assert {line["slicing"] for line in figures["against"]["lines"] if "slicing" in line} == {
+        "length", "agreement", "doubles",
+    }  # fmt: skip
+    for name in ("accuracy", "macro_f1", "confusion", "per_class", "slices"):
         assert figures[name] == made["metrics"][name]
-    assert {
-        name: found for name, found in made["metrics"]["slices"][ONLY_TASK].items() if name != "doubles"
-    } == figures["slices"][ONLY_TASK]
+    seen = Page((tmp_path / "page" / "index.html").read_text())
+    shown = seen.tables["What moved since before"]
+    for line, row in zip(figures["against"]["lines"], shown[1:], strict=True):
+        assert row[0].endswith(line["name"]) and row[2:4] == [percent(line["old"])] * 2
+    assert "The posts are the same: the two are compared post by post." in seen.text
+
+
+def test_what_moved_is_told_to_people(made, checkpoint, data, tmp_path, capsys):
+    """Against figures of other posts, of which every answer was right."""
+    n = made["metrics"]["n"]
+    better = dict(made["metrics"], accuracy=1.0, confusion=[[n, 0, 0], [0, n, 0], [0, 0, n]], n=3 * n)
+    better |= {"fingerprint": "of others", "split": "test", "slices": {}}
+    (tmp_path / "old.json").write_text(json.dumps(better))
+    words = ["evaluate", checkpoint, "--data", data, "--split", "validation", "--use-cpu"]
+    code, out, _ = call(capsys, *words, "--against", tmp_path / "old.json", "--slices")
+    assert code == 0
+    assert "* all posts, accuracy" in out and "The posts are not the same" in out
+    assert "Another part: test before, validation now." in out
+    assert re.search(r"\d of \d lines moved beyond noise \(\*\): p <= 0.05 after Holm's correction", out)
+    assert re.search(r"no words +1 ", out)
+
+
+def made_up_part(names: list[str], truth: np.ndarray, answers: np.ndarray, several: bool) -> AnsweredPosts:
+    return AnsweredPosts(names, several, np.arange(len(truth)), truth, answers, np.where(answers, 0.9, 0.1))
+
+
+def test_several_labels_a_post_are_counted_label_by_label():
+    rng = np.random.default_rng(0)
+    truth, names = rng.random((40, 2)) < 0.5, ["glad", "sad"]
+    answers = truth ^ (rng.random((40, 2)) < 0.2)
+    posts = made_up_part(names, truth, answers, several=True)
+    figures = ImageTextMetrics(names, "multilabel").compute(
+        predictions=answers.astype(int), references=truth.astype(int)
+    )
+    seen = Page(report_page(*made_up(figures, {ONLY_TASK: posts})))
+    rows = {row[0]: row[1:] for row in seen.tables["Confusion by label"][1:]}
+    for place, label in enumerate(names):
+        true, given = truth[:, place].tolist(), answers[:, place].tolist()
+        pairs = list(zip(true, given, strict=True))
+        counts = [pairs.count(kind) for kind in ((True, True), (False, True), (True, False), (False, False))]
+        assert rows[label] == [str(count) for count in counts]
+    assert "Confusion matrix" not in seen.tables
+
+
+def test_each_task_has_its_section():
+    truth, answers = np.eye(2, dtype=bool)[np.arange(10) % 2], np.eye(2, dtype=bool)[np.arange(10) % 3 % 2]
+    parts = {task: made_up_part([f"{task} a", f"{task} b"], truth, answers, False) for task in ("mood", "<i>want</i>")}
+    tasks = {}
+    for task, posts in parts.items():
+        predictions, references = (flags.argmax(axis=1) for flags in (answers, truth))
+        found = ImageTextMetrics(posts.labels).compute(predictions=predictions, references=references)
+        tasks[task] = found | {"labels": posts.labels}
+    means = {name: tasks["mood"][name] for name in ("accuracy", "macro_f1", "weighted_f1", "majority_accuracy", "n")}
+    seen = Page(report_page(*made_up(means | {"tasks": tasks}, parts)))
+    assert seen.tags.count("h2") == 2 + 2 and seen.text.count("The surest mistakes") == 2
+    assert "<i>want</i> a" in seen.text and "i" not in seen.tags
+    assert seen.tables["Means over tasks"][1] == [
+        "10 posts",
+        *(percent(means[n]) for n in ("accuracy", "macro_f1", "weighted_f1")),
+    ]
+
+
+def made_up(figures: dict, parts: dict[str, AnsweredPosts], text: str = "a day", learnt_from: bool = False) -> tuple:
+    """A report of posts without pictures, sides, doubles and log, and its pictures."""
+    n = len(next(iter(parts.values())).places)
+    rows = Dataset.from_dict({"id": [f"p{place}" for place in range(n)], "text": [text] * n})
+    part = EvaluatedPart(rows, rows["id"][:], parts, None)
+    slices = {
+        task: {name: slicing.figures(posts.right) for name, slicing in part.slicings(task).items()}
+        for task, posts in parts.items()
+    }
+    known = {"split": "test", "fingerprint": "f", "model": "text", "checkpoint": "c", "data": "d", "command": None}
+    figures = figures | known | {"slices": slices, "calibration": {"tasks": {}}}
+    return error_report(part, figures, None, learnt_from), {}
 
 
 def test_a_wrong_call_is_one_sentence(made, checkpoint, data, tmp_path, capsys, monkeypatch):
@@ -374,12 +449,12 @@ def test_a_wrong_call_is_one_sentence(made, checkpoint, data, tmp_path, capsys, 
 
 @pytest.fixture(scope="module")
 def page_file(made, pytestconfig) -> Path:
-    """The page that the browser opens: this one, or that of a demo's model for docs/."""
-    demo = pytestconfig.getoption("report_demo")
-    if demo is None:
+    """The page that the browser opens: this one, or that of another checkpoint for docs/."""
+    checkpoint = pytestconfig.getoption("report_checkpoint")
+    if checkpoint is None:
         return made["folder"] / "page" / "index.html"
-    folder = made["folder"] / "demo"
-    evaluate(f"{demo}/runs/mdse", f"{demo}/posts", "validation", report=str(folder), use_cpu=True)
+    folder = made["folder"] / "other"
+    evaluate(checkpoint, read_run(checkpoint)["data"], "validation", report=str(folder), use_cpu=True)
     return folder / "index.html"
 
 
@@ -413,9 +488,9 @@ def test_a_phone_shows_it_in_both_themes(page_file, theme, pytestconfig, tmp_pat
         assert not errors and all(url.startswith(("file:", "data:")) for url in asked)
         folder = Path(pytestconfig.getoption("screenshots") or tmp_path)
         if theme == "light":
-            page.set_viewport_size({"width": 1000, "height": 800})
+            page.set_viewport_size({"width": 1000, "height": SHOT})
             file = folder / "error-report-light.png"
-            page.screenshot(path=file, full_page=True)
+            page.screenshot(path=file)
             with Image.open(file) as picture:
-                picture.quantize(64, dither=Image.Dither.NONE).save(file, optimize=True)
+                picture.quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
             assert file.stat().st_size < 300_000

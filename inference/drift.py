@@ -10,7 +10,7 @@ import numpy as np
 
 from duosent.hub_cards.intervals import LEVEL, kinds_of_confusion
 from duosent.inference.answered_posts import AnsweredPosts
-from duosent.inference.error_slices import Slicing
+from duosent.inference.error_slices import OWN_ANSWERS, Slicing
 from duosent.inference.f1_difference import RESAMPLES, f1_of_different_posts, f1_of_the_same_posts
 from duosent.inference.old_evaluation import OldEvaluation, labels_of, tasks_of
 from duosent.inference.significance import holm
@@ -72,15 +72,15 @@ def compare_with(
     before = old.posts[1] if same_posts and old.posts is not None and old.posts[0] == ids else None
     lines, left_out = [], []
     for task, is_now in tasks_of(figures).items():
-        was = tasks_of(old.figures).get(task)
+        was, slices = tasks_of(old.figures).get(task), (old.figures.get("slices") or {}).get(task, {})
         if was is None:
             left_out.append({"task": task, "why": "no old post has a label of it"})
             continue
         if before is not None:
-            found = [*_paired(before[task], answered[task], slices_like(task, {})), *_precisions(was, is_now)]
+            slicings = _of_the_posts(slices_like(task, {}))
+            found = [*_paired(before[task], answered[task], slicings), *_precisions(was, is_now)]
         else:
-            slices = (old.figures.get("slices") or {}).get(task, {})
-            slicings = slices_like(task, slices)
+            slicings = _of_the_posts(slices_like(task, slices))
             found = [*_independent(was, is_now), *_slices_of_different_posts(slices, slicings, answered[task].right)]
             left_out += [{"task": task, **what} for what in _not_compared(slices, slicings)]
         lines += [{"task": task, **line} for line in found]
@@ -102,6 +102,11 @@ def compare_with(
         "moved": sum(line["moved"] for line in lines),
         "not_compared": left_out,
     }
+
+
+def _of_the_posts(slicings: dict[str, Slicing]) -> dict[str, Slicing]:
+    """Those that rest on the posts: which posts lie where by a model's own answers is the model's own doing."""
+    return {title: slicing for title, slicing in slicings.items() if slicing.by != OWN_ANSWERS}
 
 
 def _paired(old: AnsweredPosts, new: AnsweredPosts, slicings: dict[str, Slicing]) -> Iterator[dict]:

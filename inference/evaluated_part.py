@@ -52,7 +52,8 @@ class EvaluatedPart:
         Returns: `length`, and where it can be known `agreement` (of words and picture) and `doubles`.
         """
         posts = self.answered[task].places
-        words = word_counts(self.rows["text"][:])[posts]
+        texts = self.rows["text"][:] if "text" in self.rows.column_names else [None] * len(self.rows)
+        words = word_counts(texts)[posts]
         edges = like["length"].get("edges", []) if like and "length" in like else length_edges(words)
         found = {"length": by_length(words, edges)}
         agreement = self._agreement(task)

@@ -9,15 +9,14 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 from transformers import PreTrainedConfig
 
-from duosent.inference.answered_posts import ONLY_TASK, AnsweredPosts, read_answered
+from duosent.inference.answered_posts import ONLY_TASK, read_answered
 from duosent.inference.drift import check_same_labels, compare_with
 from duosent.inference.error_report import error_report
-from duosent.inference.error_slices import OWN_ANSWERS
 from duosent.inference.evaluated_part import EvaluatedPart
 from duosent.inference.old_evaluation import read_old
 from duosent.inference.report_files import check_report, write_report
 from duosent.inference.training_curves import training_curves
-from duosent.inference.training_doubles import find_training_doubles
+from duosent.inference.training_doubles import TrainingDoubles, find_training_doubles
 from duosent.modeling.label_scores import label_names
 from duosent.modeling.modeling_radm import RadmForVisualQuestionAnswering
 from duosent.training.calibration import Calibration
@@ -72,47 +71,32 @@ def evaluate(
     old = None if against is None else read_old(against, split)
     if old is not None:
         check_same_labels(old, config.tasks or {ONLY_TASK: label_names(config)})
-    run = read_run(checkpoint)
-    aim = ClassificationTask()
+    run, aim = read_run(checkpoint), ClassificationTask()
     chosen = aim.evaluation_columns(config, run.get("columns", {}), columns or {})
     doubles = None
     if report is not None:
         check_report(report)
-        doubles = find_training_doubles(data, split, training_split or "train", chosen)
-        if doubles is None and training_split is not None:
-            raise CallError(f"training_split must be another part of {data} than {split}, got {training_split}.")
+        doubles = _doubles(data, split, training_split, chosen)
         kept["calibration"] = replace(calibration or Calibration(), bins=True)
-    # What is read twice is read from the disk's cache; the evaluation checks every row.
-    only = {"parts": [split], "check_rows": False}
-    rows = aim.load(data, chosen | only, config.tasks or label_names(config)).get(split)
+    # The evaluation reads them again, and checks every row.
+    rows = aim.load(data, chosen | {"parts": [split], "check_rows": False}, config.tasks or label_names(config)).get(
+        split
+    )
     if report is not None and rows is not None and _have_two_sides(config, rows):
-        sides = kept["sides"] = True
+        kept["sides"] = True
     with tempfile.TemporaryDirectory() as folder:
         answers, side_answers = Path(predictions or Path(folder) / "answers.parquet"), Path(folder) / "sides"
         files = {"predictions": str(answers), "side_predictions": str(side_answers)}
         figures = evaluate_run(checkpoint, data, split, **kept | files)
         if os.environ.get("RANK", "0") != "0":  # of several processes the first one writes
             return figures
-        table = pq.read_table(answers)
-        part = EvaluatedPart(
-            rows,
-            table.column("id").to_pylist(),
-            read_answered(table, figures),
-            _of_sides(side_answers, figures) if sides else None,
-            doubles,
-        )
+        part = _part(rows, figures, answers, side_answers if kept["sides"] else None, doubles)
     figures["slices"] = {
         task: {name: slicing.figures(posts.right) for name, slicing in part.slicings(task).items()}
         for task, posts in part.answered.items()
     }
     if old is not None:
-
-        def slices_like(task: str, like: dict) -> dict:
-            found = part.slicings(task, like)
-            # Which posts these are is the model's own doing.
-            return {name: slicing for name, slicing in found.items() if slicing.by != OWN_ANSWERS}
-
-        figures["against"] = compare_with(old, figures, part.ids, part.answered, slices_like)
+        figures["against"] = compare_with(old, figures, part.ids, part.answered, part.slicings)
     if output is not None:
         write_json(Path(output), figures)
     if report is not None:
@@ -133,9 +117,21 @@ def _have_two_sides(config: PreTrainedConfig, rows: Dataset) -> bool:
     return reads_both and {"text", "image"} <= set(rows.column_names) and have_both_sides(rows)
 
 
-def _of_sides(folder: Path, figures: dict) -> dict[str, dict[str, AnsweredPosts]]:
-    """The answers to one side alone, and to pictures of other posts, by task."""
-    return {name: read_answered(pq.read_table(folder / f"{name}.parquet"), figures) for name in SIDES}
+def _doubles(data: str, split: str, training_split: str | None, columns: dict) -> TrainingDoubles | None:
+    doubles = find_training_doubles(data, split, training_split or "train", columns)
+    if doubles is None and training_split is not None:
+        raise CallError(f"training_split must be another part of {data} than {split}, got {training_split}.")
+    return doubles
+
+
+def _part(
+    rows: Dataset, figures: dict, answers: Path, side_answers: Path | None, doubles: TrainingDoubles | None
+) -> EvaluatedPart:
+    """What lies in the files of an evaluation, beside its posts."""
+    table, sides = pq.read_table(answers), None
+    if side_answers is not None:
+        sides = {name: read_answered(pq.read_table(side_answers / f"{name}.parquet"), figures) for name in SIDES}
+    return EvaluatedPart(rows, table.column("id").to_pylist(), read_answered(table, figures), sides, doubles)
 
 
 __all__ = ["evaluate"]

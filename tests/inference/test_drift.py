@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 
 from duosent.inference.answered_posts import ONLY_TASK, AnsweredPosts
 from duosent.inference.drift import check_same_labels, compare_with, label_counts
-from duosent.inference.error_slices import by_length, length_edges
+from duosent.inference.error_slices import by_length, by_side_answers, length_edges
 from duosent.inference.old_evaluation import OldEvaluation, read_old
 from duosent.inference.two_shares import of_different_posts, of_the_same_posts
 from duosent.training.checkpoints import CallError
@@ -140,6 +140,45 @@ def test_slices_by_something_else_are_not_compared():
     assert [what["why"] for what in found["not_compared"]] == [
         "doubles, by doubles in train: the new posts are not cut so"
     ]
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_slices_by_the_models_own_answers_are_not_compared(paired):
+    """Which posts lie in them is the model's own doing."""
+    both = drawn(0, 60)
+    own = by_side_answers(*(np.eye(3, dtype=bool)[side] for side in both), np.ones(60, bool))
+    before = figures_of(*both, "a")
+    before["slices"][ONLY_TASK]["agreement"] = own.figures(both[0] == both[1])
+    ids = [str(n) for n in range(60)]
+    old = OldEvaluation("o", before, (ids, {ONLY_TASK: posts(*both)}) if paired else None)
+    lengths = slices_like(60)
+    now = figures_of(*both, "a" if paired else "b")
+    like = lambda task, slices: lengths(task, slices) | {"agreement": own}  # noqa: E731
+    found = compare_with(old, now, ids, {ONLY_TASK: posts(*both)}, like)
+    assert found["paired"] is paired
+    assert {line["slicing"] for line in found["lines"] if line["kind"] == "slice"} == {"length"}
+    assert len(found["not_compared"]) == (0 if paired else 1)
+
+
+def test_labels_in_another_order_are_the_same_labels():
+    """As another model may have them."""
+    truth, answers = drawn(0, 90)
+    turned = [LABELS[place] for place in (2, 0, 1)]
+    at = np.array([1, 2, 0])  # where a label stands in the new order
+    flags = np.eye(3, dtype=bool)
+    old_posts = AnsweredPosts(
+        turned, False, np.arange(90), flags[at[truth]], flags[at[answers]], flags[at[answers]] * 0.9
+    )
+    figures = ImageTextMetrics(turned).compute(predictions=at[answers], references=at[truth])
+    ids = [f"p{n}" for n in range(90)]
+    for known in (None, (ids, {ONLY_TASK: old_posts})):
+        old = OldEvaluation("o", figures | {"fingerprint": "a", "slices": {}}, known)
+        now = figures_of(truth, answers, "a")
+        found = compare_with(
+            old, now, ids, {ONLY_TASK: posts(truth, answers)}, slices_like(90) if known else lambda task, like: {}
+        )
+        assert found["paired"] is (known is not None)
+        assert all(line["old"] == pytest.approx(line["new"]) for line in found["lines"])
 
 
 @settings(max_examples=5)

@@ -7,6 +7,7 @@ The picture of docs/, after `duosent demo` and a training of its MDSE that was c
 import io
 import json
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -356,19 +357,50 @@ def test_against_the_same_answers_nothing_moved(made, checkpoint, data, tmp_path
     assert "The posts are the same: the two are compared post by post." in seen.text
 
 
-def test_what_moved_is_told_to_people(made, checkpoint, data, tmp_path, capsys):
+def test_against_others_with_posts_that_were_learnt_from(made, checkpoint, data, tmp_path, capsys):
     """Against figures of other posts, of which every answer was right."""
+    shutil.copytree(checkpoint, tmp_path / "learnt")
+    (tmp_path / "learnt" / "run.json").write_text(json.dumps({"train_fingerprint": made["metrics"]["fingerprint"]}))
     n = made["metrics"]["n"]
     better = dict(made["metrics"], accuracy=1.0, confusion=[[n, 0, 0], [0, n, 0], [0, 0, n]], n=3 * n)
-    better |= {"fingerprint": "of others", "split": "test", "slices": {}}
+    row = {"n": 90, "right": 90, "accuracy": 1.0}
+    slices = {ONLY_TASK: {"length": {"by": "words", "edges": [8], "slices": {"9 or more words": row}}}}
+    better |= {"fingerprint": "of others", "split": "test", "slices": slices}
     (tmp_path / "old.json").write_text(json.dumps(better))
-    words = ["evaluate", checkpoint, "--data", data, "--split", "validation", "--use-cpu"]
-    code, out, _ = call(capsys, *words, "--against", tmp_path / "old.json", "--slices")
+    words = ["evaluate", tmp_path / "learnt", "--data", data, "--split", "validation", "--use-cpu"]
+    words += ["--against", tmp_path / "old.json", "--report", tmp_path / "page", "--output", tmp_path / "new.json"]
+    code, out, _ = call(capsys, *words)
     assert code == 0
     assert "* all posts, accuracy" in out and "The posts are not the same" in out
     assert "Another part: test before, validation now." in out
-    assert re.search(r"\d of \d lines moved beyond noise \(\*\): p <= 0.05 after Holm's correction", out)
+    assert re.search(r"\d of \d+ lines moved beyond noise \(\*\): p <= 0.05 after Holm's correction", out)
     assert re.search(r"no words +1 ", out)
+    [line] = [
+        line for line in json.loads((tmp_path / "new.json").read_text())["against"]["lines"] if "slicing" in line
+    ]
+    assert line["name"] == "9 or more words" and line["n_old"] == 90
+    assert line["n_new"] == sum(len(row["text"].split()) > 8 for row in made["rows"])
+    assert json.loads((tmp_path / "page" / "report.json").read_text())["tasks"][ONLY_TASK]["label_issues"] is None
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_without_labels_of_the_sides_the_models_own_answers_serve(labelled):
+    """Five posts, of which the last has one side only; with columns of labels of which no post has both."""
+    flags = np.eye(2, dtype=bool)
+    names = ["glad", "sad"]
+    whole = made_up_part(names, flags[[0, 1, 0, 1, 0]], flags[[0, 0, 0, 1, 1]], False)
+    one = made_up_part(names, flags[[0, 1, 0, 1]], flags[[0, 1, 0, 1]], False)
+    other = made_up_part(names, flags[[0, 1, 0, 1]], flags[[0, 0, 1, 1]], False)
+    columns = {"text": ["a b"] * 5}
+    if labelled:
+        columns |= {"label": [0] * 5, "text_label": [0, None, 1, None, 0], "image_label": [None, 1, None, None, None]}
+    sides = {"text": {ONLY_TASK: one}, "image": {ONLY_TASK: other}}
+    part = EvaluatedPart(Dataset.from_dict(columns), list("abcde"), {ONLY_TASK: whole}, sides)
+    found = part.slicings(ONLY_TASK)["agreement"]
+    assert found.by == "the model's own answers to one side alone"
+    assert [found.names[place] for place in found.place] == [
+        "the same answer", "different answers", "different answers", "the same answer", "one side only",
+    ]  # fmt: skip
 
 
 def made_up_part(names: list[str], truth: np.ndarray, answers: np.ndarray, several: bool) -> AnsweredPosts:

@@ -29,7 +29,7 @@ def error_report(part: EvaluatedPart, figures: dict, curves: dict | None, learnt
     Returns: `metrics`, the figures as they are; `curves`; `doubles`, see `_doubles`; `tasks`, by name: `figures` and
         `labels` (each figure with `value`, `low` and `high`, which are None where no interval can be told), `slices`,
         `sides`, `mistakes` (how many) and `surest_mistakes`, `label_issues` (how many, of `checked` posts, and the
-        worst `posts`; None where the posts were learnt from).
+        worst `posts`; None where the posts were learnt from, or have one label only).
     """
     return {
         "metrics": figures,
@@ -53,7 +53,7 @@ def _of_task(
         "sides": _sides(whole.get("sides"), task),
         "mistakes": len(mistakes),
         "surest_mistakes": [_post(part, posts, post) for post in surest.tolist()],
-        "label_issues": None if learnt_from else _issues(part, posts),
+        "label_issues": None if learnt_from or posts.truth.any(axis=0).sum() < 2 else _issues(part, posts),
     }
 
 
@@ -114,18 +114,31 @@ def _issues(part: EvaluatedPart, posts: AnsweredPosts) -> dict:
 
 
 def _doubles(part: EvaluatedPart) -> dict | None:
-    """`part`, its `rows`, how many evaluated posts are doubled (`n` of `checked`), and some of them with what they are
-    `like`; None where that was not looked at. How right the answers to them are stands among the slices."""
+    """`part`, its `rows`, how many evaluated posts are doubled (`n` of `checked`), some of them with their `labels`
+    and what they are `like`; None where that was not looked at. How right the answers to them are stands among the
+    slices."""
     doubles = part.doubles
     if doubles is None:
         return None
-    posts = [_named(part, place) | {"like": found} for place, found in sorted(doubles.found.items())[:SHOWN]]
+    posts = [
+        _named(part, place) | {"labels": _labels(part, place), "like": found}
+        for place, found in sorted(doubles.found.items())[:SHOWN]
+    ]
     return {
         "part": doubles.part,
         "rows": doubles.rows,
         "n": len(doubles.found),
         "checked": len(part.ids),
         "posts": posts,
+    }
+
+
+def _labels(part: EvaluatedPart, place: int) -> dict[str, str]:
+    """A post's label of each task of which it has one."""
+    return {
+        task: posts.words(posts.truth[found[0]])
+        for task, posts in part.answered.items()
+        if len(found := np.flatnonzero(posts.places == place))
     }
 
 

@@ -13,7 +13,7 @@ def label_issues(posts: AnsweredPosts) -> list[dict]:
     several labels a post each label is looked at apart). The scores must be those of posts that were not learnt from.
 
     Args:
-        posts: with scores; one label at least must have posts, and there must be two.
+        posts: with scores, and posts of two labels at least.
 
     Returns: the worst first: `place` in the part, `quality` (of the given label, in [0, 1], 0 is worst) and
         `suggested`, the labels of the highest scores.
@@ -33,8 +33,6 @@ def label_issues(posts: AnsweredPosts) -> list[dict]:
         scores /= scores.sum(axis=1, keepdims=True)  # in single precision they sum to 1 but for rounding
         # A label without posts has no threshold: neither it nor its scores take part.
         known = np.flatnonzero(posts.truth.any(axis=0))
-        if len(known) < 2:
-            return []
         among = scores[:, known] / scores[:, known].sum(axis=1, keepdims=True)
         renamed = np.searchsorted(known, labels)
         wrong = find_label_issues(renamed, among, n_jobs=1)

@@ -146,7 +146,7 @@ class Page(HTMLParser):
     def handle_data(self, data):
         self.words.append(data)
         if self._table and self._table[-1]:
-            self._table[-1][-1] += data.strip() and (data if not self._table[-1][-1] else " " + data.strip())
+            self._table[-1][-1] = " ".join(f"{self._table[-1][-1]} {data}".split())
 
     def handle_endtag(self, tag):
         if tag == "table":
@@ -187,6 +187,10 @@ def test_the_page_shows_them(made):
         assert by_label[label][4].startswith(percent(row["f1"])), label
     shown = {row[0]: row[1] for row in tables["Accuracy with one side only"]}
     assert shown["words only"].startswith(percent(metrics["sides"]["text"]["accuracy"]))
+    slices = {row[0]: row[1:] for row in tables["Accuracy by doubles in training"][1:]}
+    new = metrics["slices"][ONLY_TASK]["doubles"]["slices"]["new to the model"]
+    interval = f"{100 * new['low']:.1f} to {100 * new['high']:.1f}"
+    assert slices["new to the model"] == ["45", f"{percent(new['accuracy'])} {interval}"]
     epochs = tables["Training curves"]
     assert epochs[1:] == [
         ["0.50", "1", "training", "1.2500", "", ""],
@@ -227,7 +231,9 @@ def test_planted_doubles_are_found(made):
         f"validation-{NEARLY}": ["nearly the same text as"],
         f"validation-{BY_PICTURE}": ["the same picture as"],
     }
-    [other] = made["report"]["doubles"]["posts"][2]["like"]
+    by_picture = made["report"]["doubles"]["posts"][2]
+    assert by_picture["labels"] == {ONLY_TASK: made["rows"][BY_PICTURE]["label"]}
+    [other] = by_picture["like"]
     assert (other["row"], other["id"]) == (23, "train-22") and len(other["labels"]["label"]) == 1
     right = [row["label"] == row["true_label"] for row in made["answers"]]
     doubled = [right[place] for place in (BY_WORDS, NEARLY, BY_PICTURE)]

@@ -31,12 +31,8 @@ def label_issues(posts: AnsweredPosts) -> list[dict]:
     else:
         labels = posts.truth.argmax(axis=1)
         scores /= scores.sum(axis=1, keepdims=True)  # in single precision they sum to 1 but for rounding
-        # A label without posts has no threshold: neither it nor its scores take part.
-        known = np.flatnonzero(posts.truth.any(axis=0))
-        among = scores[:, known] / scores[:, known].sum(axis=1, keepdims=True)
-        renamed = np.searchsorted(known, labels)
-        wrong = find_label_issues(renamed, among, n_jobs=1)
-        quality = get_label_quality_scores(renamed, among)
+        wrong = find_label_issues(labels, scores, n_jobs=1)
+        quality = get_label_quality_scores(labels, scores)
         best = scores == scores.max(axis=1, keepdims=True)
     order = [post for post in np.argsort(quality, kind="stable").tolist() if wrong[post]]
     return [

@@ -60,11 +60,12 @@ def test_the_order_of_posts_is_of_no_account(planted):
     )
 
 
-def test_a_label_without_posts_takes_no_part(planted):
+@pytest.mark.parametrize("absent", [0, 1, 2])
+def test_a_label_without_posts_takes_no_part(planted, absent):
     truth, given, scores = planted
-    two = (truth < 2) & (given < 2)
-    issues = label_issues(one_label(given[two], scores[two], np.flatnonzero(two)))
-    wrong = set(np.flatnonzero(two & (given != truth)).tolist())
+    kept = (truth != absent) & (given != absent)
+    issues = label_issues(one_label(given[kept], scores[kept], np.flatnonzero(kept)))
+    wrong = set(np.flatnonzero(kept & (given != truth)).tolist())
     found = {issue["place"] for issue in issues}
     assert found and found <= wrong
 

@@ -133,13 +133,17 @@ def test_different_posts_are_cut_at_the_lengths_of_before():
 def test_slices_by_something_else_are_not_compared():
     old, new = drawn(5, 220), drawn(6, 220)
     before = figures_of(*old, "a")
-    before["slices"][ONLY_TASK]["doubles"] = {"by": "doubles in train", "slices": {}}
+    slices = before["slices"][ONLY_TASK]
+    slices["doubles"] = {"by": "doubles in train", "slices": {}}
+    slices["length"]["by"] = "signs"
     found = compare_with(
         OldEvaluation("o", before, None), figures_of(*new, "b"), [""] * 220, {ONLY_TASK: posts(*new)}, slices_like(220)
     )
     assert [what["why"] for what in found["not_compared"]] == [
-        "doubles, by doubles in train: the new posts are not cut so"
+        "length, by signs: the new posts are not cut so",
+        "doubles, by doubles in train: the new posts are not cut so",
     ]
+    assert not [line for line in found["lines"] if line["kind"] == "slice"]
 
 
 @pytest.mark.parametrize("paired", [True, False])

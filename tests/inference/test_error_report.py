@@ -294,6 +294,12 @@ def test_words_of_an_attack_are_shown_as_they_are():
     assert "script" not in seen.tags and "i" not in seen.tags and "img" not in seen.tags
 
 
+def test_plots_have_the_colours_of_the_theme(made):
+    drawn = re.findall(r"<svg.*?</svg>", made["page"], re.DOTALL)
+    assert len(drawn) == 7
+    assert not [colour for plot in drawn for colour in re.findall(r": (#[0-9a-f]{6})\b", plot)]
+
+
 def test_the_page_fetches_nothing(made):
     addresses = [
         value for _, name, value in made["seen"].attributes if name in ("src", "href", "xlink:href", "srcset")

@@ -27,10 +27,11 @@ SlicesLike = Callable[[str, dict], dict[str, Slicing]]
 Share = tuple[int, int]  # how many of how many
 
 
-def check_same_labels(old: OldEvaluation, labels: dict[str, list[str]]) -> None:
+def check_same_labels(old: OldEvaluation, labels: dict[str, list[str]], several: bool = False) -> None:
     """
     Args:
         labels: names of each task's labels of the model that is evaluated now.
+        several: whether a post may have several labels there, or none.
 
     Raises:
         CallError: if the old evaluation is of other labels.
@@ -40,6 +41,9 @@ def check_same_labels(old: OldEvaluation, labels: dict[str, list[str]]) -> None:
         raise CallError(
             f"against {old.file} must be of the same labels, got {_named(before)} there and {_named(labels)} here."
         )
+    if any(isinstance(of_task["confusion"], dict) != several for of_task in tasks_of(old.figures).values()):
+        here, there = ("several", "one") if several else ("one", "several")
+        raise CallError(f"against {old.file} must be of posts with {here} of these labels each, got {there}.")
 
 
 def _named(labels: dict[str, list[str]]) -> str:

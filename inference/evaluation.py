@@ -70,7 +70,8 @@ def evaluate(
     _check_can_be_looked_into(asked[0], config, calibration)
     old = None if against is None else read_old(against, split)
     if old is not None:
-        check_same_labels(old, config.tasks or {ONLY_TASK: label_names(config)})
+        several = config.problem_type == "multi_label_classification"
+        check_same_labels(old, config.tasks or {ONLY_TASK: label_names(config)}, several)
     run, aim = read_run(checkpoint), ClassificationTask()
     chosen = aim.evaluation_columns(config, run.get("columns", {}), columns or {})
     doubles = None

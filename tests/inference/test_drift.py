@@ -267,6 +267,8 @@ def test_other_labels_are_refused_and_another_order_is_not():
     check_same_labels(old, {ONLY_TASK: LABELS[::-1]})
     with pytest.raises(CallError, match="must be of the same labels, got sad, calm, glad there and sad, glad here"):
         check_same_labels(old, {ONLY_TASK: ["sad", "glad"]})
+    with pytest.raises(CallError, match="must be of posts with several of these labels each, got one"):
+        check_same_labels(old, {ONLY_TASK: LABELS}, several=True)
 
 
 def test_counts_of_a_label_by_hand():

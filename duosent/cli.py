@@ -28,6 +28,7 @@ from duosent.export_command import declare_export_flags, run_export
 from duosent.parsing import CommandParser, hyphened
 from duosent.publish_command import declare_publish_flags, run_publish
 from duosent.serve_command import declare_serve_flags, run_serve
+from duosent.slice_tables import drift_tables, slice_tables
 from duosent.tables import demo_table, figures_table, scores_table, targets_table
 
 PUBLISHED = ("mvsa-single", "mvsa-multiple", "twitter-2015", "twitter-2017", "msed", "vqa-v2")
@@ -379,6 +380,14 @@ def declare_evaluate(parser: CommandParser) -> None:
     parser.add_argument("--predictions", metavar="FILE", help="Parquet file to write each post's answer to")
     note = "say too what words only, pictures only and pictures of other posts give; three passes more"
     parser.add_argument("--sides", action="store_true", help=note)
+    note = "say too how right the answers are by length of the text and by agreement of words and picture"
+    parser.add_argument("--slices", action="store_true", help=note)
+    note = "metrics.json of before, or a run's folder with one: say which labels and slices moved beyond noise"
+    parser.add_argument("--against", metavar="OLD_METRICS", help=note)
+    note = "folder for a page that shows where the model fails, and report.json; needs duosent[report]"
+    parser.add_argument("--report", metavar="DIR", help=note)
+    note = "part in which --report looks for doubles of the posts (train where there is one)"
+    parser.add_argument("--training-split", metavar="PART", help=note)
     parser.add_argument("--consistent", action="store_true", help=CONSISTENT)
     parser.add_argument("--batch-size", type=int, default=64, help="posts at once (%(default)s)")
     parser.add_argument("--use-cpu", action="store_true", help="leave a GPU alone")
@@ -404,9 +413,9 @@ def evaluate(options, free, parser) -> None:
     """Evaluate a checkpoint on one part of a data set; columns not given are those it was trained with."""
     _register()
     from duosent.inference.comparison_plot import check_plot_file
+    from duosent.inference.evaluation import evaluate as evaluate_run
     from duosent.inference.reliability_plot import plot_reliability
     from duosent.training.calibration import Calibration
-    from duosent.training.run import evaluate as evaluate_run
 
     if options.reliability is not None:
         check_plot_file(options.reliability)
@@ -415,6 +424,10 @@ def evaluate(options, free, parser) -> None:
         options.data,
         options.split or ("validation" if options.calibrate else "test"),
         options.output,
+        slices=options.slices,
+        against=options.against,
+        report=options.report,
+        training_split=options.training_split,
         columns=_columns(options),
         sides=options.sides,
         consistent=options.consistent,
@@ -433,7 +446,11 @@ def evaluate(options, free, parser) -> None:
     )
     if options.reliability is not None and os.environ.get("RANK", "0") == "0":
         plot_reliability(figures, options.reliability)
-    _show(options, figures, "\n\n".join([figures_table(figures), *calibration_tables(figures.get("calibration"))]))
+    tables = [figures_table(figures), *calibration_tables(figures.get("calibration"))]
+    tables += [*slice_tables(figures.get("slices")), *drift_tables(figures.get("against"))]
+    if options.report is not None:
+        tables.append(f"The report is {Path(options.report) / 'index.html'}.")
+    _show(options, figures, "\n\n".join(tables))
 
 
 def declare_predict(parser: CommandParser) -> None:

@@ -17,7 +17,7 @@ from duosent.hub_cards.sending import PublishError, check_repo_id, on_the_hub
 # Code that an Inference Endpoint takes up by this name.
 HANDLER = Path(__file__).with_name("handler.py")
 # What a file of figures says of the machine that it was made on.
-OF_THE_MACHINE = ("command", "checkpoint")
+OF_THE_MACHINE = ("command", "checkpoint", "against")
 
 
 def publish(

@@ -30,19 +30,29 @@ def plot_reliability(figures: dict, file: str | Path) -> None:
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(tasks), squeeze=False)[0]
     for axes, (task, row) in zip(panels, tasks.items(), strict=True):
-        axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
-        for name, bins in row["reliability"].items():
-            error = row[name]["ece"]
-            points = [[of_bin[axis] for of_bin in bins] for axis in ("confidence", "accuracy")]
-            label = f"{CURVES[name]}, ECE {100 * error:.1f} %"
-            axes.plot(*points, MARKS[name], color=COLOURS[name], markersize=4, label=label)
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="score", ylabel="share that is right")
+        draw_reliability(axes, row)
         axes.set_title(
             f"{'' if task == 'label' else f'{task}, '}{row['n']} posts ({figures['split']})", fontsize="medium"
         )
-        axes.legend(loc="upper left", fontsize="small")
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=150)
 
 
-__all__ = ["plot_reliability"]
+def draw_reliability(axes, row: dict) -> None:
+    """One panel.
+
+    Args:
+        axes: of matplotlib.
+        row: of one task, with the bins of a plot, `reliability`.
+    """
+    axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
+    for name, bins in row["reliability"].items():
+        error = row[name]["ece"]
+        points = [[of_bin[axis] for of_bin in bins] for axis in ("confidence", "accuracy")]
+        label = f"{CURVES[name]}, ECE {100 * error:.1f} %"
+        axes.plot(*points, MARKS[name], color=COLOURS[name], markersize=4, label=label)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="score", ylabel="share that is right")
+    axes.legend(loc="upper left", fontsize="small")
+
+
+__all__ = ["draw_reliability", "plot_reliability"]

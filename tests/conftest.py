@@ -35,6 +35,7 @@ def pytest_addoption(parser):
     parser.addoption("--page-checkpoint", metavar="DIR", help="what the demo page shows: out/demo/runs/mdse")
     parser.addoption("--screenshots", metavar="DIR", help="folder for screenshots of pages")
     parser.addoption("--explain-runs", metavar="DIR", help="whose mdse and radm are explained: out/demo/runs")
+    parser.addoption("--report-checkpoint", metavar="DIR", help="what the error report in them is of")
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,7 @@ def test_wheel_holds_every_module_and_nothing_else(wheel):
     assert recipes
     expected |= {"duosent/hub_cards/card.md.jinja", "duosent/hub_cards/dataset_card.md.jinja"}
     expected |= {"duosent/inference/explanation_page.html.jinja"}
+    expected.add("duosent/inference/report.html.jinja")
     space = {path.name for path in (ROOT / "hub_cards" / "space").iterdir() if path.is_file()}
     assert {"app.py", "requirements.txt", "README.md"} <= space
     expected |= {f"duosent/hub_cards/space/{name}" for name in space}

@@ -42,7 +42,7 @@ from duosent.training.classification_task import ClassificationTask
 from duosent.training.joint_labels import check_consistent
 from duosent.training.predictions import predictions_file
 from duosent.training.progress import RunProgress
-from duosent.training.sides import check_sides, score_sides
+from duosent.training.sides import answer_sides, check_sides, score_sides
 from duosent.training.starts import CheckpointStart, EncodersStart
 from duosent.training.trainer import ImageTextTrainer
 from duosent.training.vqa_task import VisualQuestionTask
@@ -213,6 +213,7 @@ def evaluate(
     batch_size: int = 64,
     use_cpu: bool = False,
     predictions: str | None = None,
+    side_predictions: str | None = None,
     calibration: Calibration | None = None,
     cache_pictures: str | None = None,
     command: str | None = None,
@@ -229,6 +230,8 @@ def evaluate(
         batch_size: posts a batch on each device.
         use_cpu: leave a GPU alone.
         predictions: Parquet file to write the answers to, as `train` does; None writes none.
+        side_predictions: with `sides`, folder for the answers that these rest on, `text.parquet` (words only),
+            `image.parquet` and `shuffled_images.parquet`, like `predictions`; None writes none.
         calibration: what is said of scores; one with `fit` is written into the checkpoint's config.
         cache_pictures: folder of resized pictures, as in `ImageTextTrainingArguments`; None keeps none.
         command: the command line, for the records.
@@ -266,8 +269,8 @@ def evaluate(
         )
         trainer = _quiet_trainer(aim, model, processor, args)
         sides_seed = (run.get("seed") or 0) if sides else None
-        answers_file = predictions and Path(predictions)
-        figures = _evaluate_part(aim, trainer, splits[split], split, answers_file, sides_seed) | {
+        files = [file and Path(file) for file in (predictions, side_predictions)]
+        figures = _evaluate_part(aim, trainer, splits[split], split, files[0], sides_seed, files[1]) | {
             "model": run.get("model", model.config.model_type),
             "seed": run.get("seed"),
             "data": str(data),
@@ -362,20 +365,36 @@ def _quiet_trainer(aim, model, processor, args, train_rows=None, eval_rows=None)
 
 
 def _evaluate_part(
-    aim, trainer: ImageTextTrainer, rows: Dataset, part: str, predictions: Path | None, sides_seed: int | None
+    aim,
+    trainer: ImageTextTrainer,
+    rows: Dataset,
+    part: str,
+    predictions: Path | None,
+    sides_seed: int | None,
+    side_predictions: Path | None = None,
 ) -> dict:
     """What the file of an evaluation holds; `predictions` None writes no answers, `sides_seed` None leaves the sides
     out."""
     scored = aim.rows_to_score(rows, part)
+
+    def write_answers(prediction, file: Path) -> None:
+        if trainer.is_world_process_zero():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(aim.predictions(prediction, scored, trainer.model.config), file)
+
     prediction = trainer.predict(scored, metric_key_prefix=part)
-    if predictions is not None and trainer.is_world_process_zero():
-        predictions.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(aim.predictions(prediction, scored, trainer.model.config), predictions)
+    if predictions is not None:
+        write_answers(prediction, predictions)
     losses = {
         name.removeprefix(f"{part}_"): value for name, value in prediction.metrics.items() if name.endswith("loss")
     }
     score = partial(aim.score, rows=scored, config=trainer.model.config)
-    sides = {} if sides_seed is None else {"sides": score_sides(trainer, scored, prediction, score, sides_seed)}
+    sides = {}
+    if sides_seed is not None:
+        answers = answer_sides(trainer, scored, sides_seed)
+        sides = {"sides": score_sides(prediction, answers, score, sides_seed)}
+        for name, answer in answers.items() if side_predictions is not None else ():
+            write_answers(answer, side_predictions / f"{name}.parquet")
     return {
         **score(prediction),
         **losses,

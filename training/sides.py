@@ -10,6 +10,7 @@ from datasets import Dataset
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from transformers import PreTrainedModel, Trainer
+from transformers.trainer_utils import PredictionOutput
 
 from duosent.modeling.losses import IGNORED_LABEL
 from duosent.training.checkpoints import CallError, answers_questions
@@ -35,25 +36,25 @@ def check_sides(model: PreTrainedModel, rows: Dataset, part: str) -> None:
         CallError: where a model or a part has no two sides to tell apart.
     """
     check_reads_both(model, "sides")
-    with_picture = has_picture(rows)
-    if not any(picture and (text or "").strip() for picture, text in zip(with_picture, rows["text"], strict=True)):
+    if not have_both_sides(rows):
         raise CallError(f"The {part} part must hold a post with words and a picture to evaluate the sides, got none.")
 
 
-def score_sides(trainer: Trainer, rows: Dataset, prediction, score: Callable, seed: int) -> dict:
-    """Figures of the same posts with both sides, with one of them, and with the picture of another post.
+def have_both_sides(rows: Dataset) -> bool:
+    """Whether there is a post with words and a picture."""
+    return any(picture and (text or "").strip() for picture, text in zip(has_picture(rows), rows["text"], strict=True))
 
-    Only posts that have words and a picture take part, so that the four compare. It costs three passes.
+
+def answer_sides(trainer: Trainer, rows: Dataset, seed: int) -> dict[str, PredictionOutput]:
+    """What a model answers to words only, to pictures only, and to words with the picture of another post.
 
     Args:
         trainer: with a model that reads both sides and an `ImageTextCollator`.
         rows: of one part, as `load_pairs` gives them.
-        prediction: what `trainer.predict` gave for them as they are.
-        score: what gives the figures of a prediction.
         seed: of the shuffled pictures.
 
-    Returns: `both`, `text`, `image` and `shuffled_images`, each with `accuracy`, `macro_f1` and `n`, with
-        tasks of each task too, and `seed`.
+    Returns: `text`, `image` and `shuffled_images`, each what `trainer.predict` gives; a post without one of its sides
+        has no label there.
     """
     plain, metrics = trainer.data_collator, trainer.compute_metrics
     passes = {
@@ -69,6 +70,23 @@ def score_sides(trainer: Trainer, rows: Dataset, prediction, score: Callable, se
             answers[name] = trainer.predict(posts, metric_key_prefix=name)
     finally:
         trainer.data_collator, trainer.compute_metrics = plain, metrics
+    return answers
+
+
+def score_sides(prediction, answers: dict[str, PredictionOutput], score: Callable, seed: int) -> dict:
+    """Figures of the same posts with both sides, with one of them, and with the picture of another post.
+
+    Only posts that have words and a picture take part, so that the four compare.
+
+    Args:
+        prediction: what `trainer.predict` gave for the posts as they are.
+        answers: what `answer_sides` gave for them.
+        score: what gives the figures of a prediction.
+        seed: of the shuffled pictures.
+
+    Returns: `both`, `text`, `image` and `shuffled_images`, each with `accuracy`, `macro_f1` and `n`, with
+        tasks of each task too, and `seed`.
+    """
     # The passes know by their labels which posts have both sides.
     both = prediction._replace(label_ids=answers["text"].label_ids)
     return {name: pick(score(answer)) for name, answer in {"both": both, **answers}.items()} | {"seed": seed}
@@ -135,4 +153,12 @@ def has_picture(rows: Dataset) -> list[bool]:
     return found
 
 
-__all__ = ["OneSide", "ShuffledPictures", "check_reads_both", "check_sides", "score_sides"]
+__all__ = [
+    "OneSide",
+    "ShuffledPictures",
+    "answer_sides",
+    "check_reads_both",
+    "check_sides",
+    "have_both_sides",
+    "score_sides",
+]

@@ -55,6 +55,9 @@ def run(posts, text_encoder_dir, image_encoder_dir, tmp_path_factory) -> Path:
         columns={"label_column": "mood"},
         command=f"duosent train --data {posts}",
     )
+    metrics = folder / "run" / "metrics.json"
+    against = {"against": {"file": str(folder / "old" / "metrics.json")}}
+    metrics.write_text(json.dumps(json.loads(metrics.read_text()) | against))
     (folder / "run" / "posts.csv").write_text("text\nmine\n")
     (folder / "run" / "notes").mkdir()
     (folder / "run" / "notes" / "config.json").write_text("{}")

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import Dataset
@@ -86,8 +87,9 @@ def checkpoint(text_encoder_dir, image_encoder_dir, processor, tmp_path_factory)
     return str(folder)
 
 
-def test_the_sides_equal_a_plain_loop(checkpoint, data, processor):
-    metrics = evaluate(checkpoint, data, "validation", sides=True, batch_size=5, use_cpu=True)
+def test_the_sides_equal_a_plain_loop(checkpoint, data, processor, tmp_path):
+    how = {"batch_size": 5, "use_cpu": True, "side_predictions": str(tmp_path)}
+    metrics = evaluate(checkpoint, data, "validation", sides=True, **how)
     model = MdseForImageTextClassification.from_pretrained(checkpoint).eval()
     rows = [row for row in load_pairs(data)["validation"] if row["image"]["path"] and row["text"].strip()]
     shuffled = ShuffledPictures(load_pairs(data)["validation"], seed=5)
@@ -105,6 +107,10 @@ def test_the_sides_equal_a_plain_loop(checkpoint, data, processor):
                 post["images"] = [others[row["id"]]]
             with torch.no_grad():
                 answers.append(model(**processor(**post, return_tensors="pt")).logits.argmax().item())
+        if name != "both":
+            written = pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
+            known = [row["label"] for row in written if row["true_label"] is not None]
+            assert known == [("glad", "sad")[answer] for answer in answers]
         figures = metrics["sides"][name]
         assert figures["n"] == 10
         assert figures["accuracy"] == pytest.approx(np.mean(np.array(answers) == truth)), name

@@ -27,7 +27,7 @@ quality: .venv/installed-quality
 	$(BIN)/ruff check .
 
 bench: .venv/installed
-	@echo "The benchmarks come with version 0.5."
+	$(BIN)/python -m benchmarks $(PARTS) $(OPTIONS)
 
 .venv/installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

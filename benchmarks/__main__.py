@@ -17,6 +17,7 @@ import torch
 
 from benchmarks.harness import NotMeasured, table
 from benchmarks.parts import (
+    autogluon,
     exported,
     feeding,
     gpu,
@@ -42,6 +43,7 @@ PARTS = {
         startup,
         exported,
         gpu,
+        autogluon,
     )
 }
 

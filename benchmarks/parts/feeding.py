@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("feeding")
     group.add_argument("--padded-to", type=int, default=200, metavar="N", help="tokens of each text (%(default)s)")
     group.add_argument("--feeding-batch", type=int, default=32, metavar="N", help="posts of a batch (%(default)s)")
-    group.add_argument("--sample", type=int, default=4, metavar="N", help="batches of the epoch (%(default)s)")
+    group.add_argument("--sample", type=int, default=3, metavar="N", help="batches of the epoch (%(default)s)")
     group.add_argument("--epoch", type=int, default=2000, metavar="N", help="posts, where made up (%(default)s)")
 
 

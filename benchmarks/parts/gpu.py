@@ -17,11 +17,13 @@ from benchmarks.models import build
 from benchmarks.parts.residual_attention import peak_bytes
 from benchmarks.parts.training import update
 from benchmarks.shapes import Shape, chosen_shapes, made_up_batch
+from benchmarks.waiting import wait_for
 
 ROUNDS = 11
 MODELS = ("mdse", "radm")
 # TFLOP/s by a part of the name that torch gives the card; the first that fits.
 PEAKS = {"H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312, "A10": 125, "L40S": 362, "L4": 121, "RTX 4090": 165}
+DEVICE = "cuda"
 FLOAT32, BFLOAT16, COMPILED = "float32", "bfloat16", "bfloat16, compiled"
 
 
@@ -56,8 +58,8 @@ def peak_tflops(card: str, given: float | None) -> float:
 
 def measure_model(what: str, model_name: str, shape: Shape, peak: float, options: argparse.Namespace) -> list[Row]:
     torch.manual_seed(options.seed)
-    model = build(model_name, shape, options.attention_dropout).to("cuda").train()
-    batch = made_up_batch(shape, options.seed, "cuda")
+    model = build(model_name, shape, options.attention_dropout).to(DEVICE).train()
+    batch = made_up_batch(shape, options.seed, DEVICE)
     optimizers = [torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)]
     ways = {FLOAT32: (model, False), BFLOAT16: (model, True), COMPILED: (torch.compile(model), True)}
     steps = {
@@ -67,7 +69,7 @@ def measure_model(what: str, model_name: str, shape: Shape, peak: float, options
     flops = count_flops(steps[FLOAT32])
     steps[COMPILED]()
     peaks = {way: peak_bytes(step) for way, step in steps.items()}
-    times = take_turns(steps, options.rounds or ROUNDS, options.warmup, wait=torch.cuda.synchronize)
+    times = take_turns(steps, options.rounds or ROUNDS, options.warmup, wait=wait_for(DEVICE))
 
     size = shape.batch_size
     named = f"{what}, {size} posts"
@@ -85,7 +87,7 @@ def measure_model(what: str, model_name: str, shape: Shape, peak: float, options
 def training_step(
     model: nn.Module, batch: dict[str, Tensor], optimizers: list[torch.optim.Optimizer], in_bfloat16: bool
 ) -> None:
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=in_bfloat16):
+    with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=in_bfloat16):
         loss = model(**batch).loss
     loss.backward()
     update(optimizers)

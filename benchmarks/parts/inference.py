@@ -12,7 +12,7 @@ from benchmarks.models import build_all, compare_all
 from benchmarks.shapes import Shape, chosen_shapes, made_up_batch
 from benchmarks.waiting import wait_for
 
-ROUNDS = 11
+ROUNDS = 9
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from benchmarks.harness import Row
 from benchmarks.parts.inference import measure_forward
 from benchmarks.shapes import chosen_shapes
 
-ROUNDS = 31
+ROUNDS = 21
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from benchmarks.models import TOWERS, build_all, compare_all
 from benchmarks.shapes import Shape, chosen_shapes, made_up_batch
 from benchmarks.waiting import wait_for
 
-ROUNDS = 7
+ROUNDS = 5
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from functools import partial
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from benchmarks import exported_posts, first_answer
 from benchmarks.__main__ import PARTS, main, parse
 from benchmarks.models import COMPARISONS, TOWERS, build_all
-from benchmarks.parts import feeding, gpu, residual_attention
+from benchmarks.parts import autogluon, feeding, gpu, residual_attention
 from benchmarks.parts.training import build_optimizers
 from benchmarks.shapes import chosen_shapes
 
@@ -226,11 +227,72 @@ def test_exported_models_score_made_up_posts(measure):
     assert {row["subject"] for row in rows} == {"eager"}
 
 
+STUB = """
+import json, sys
+sizes = json.loads(sys.stdin.readline())
+print("ready", flush=True)
+for line in sys.stdin:
+    with open(sys.argv[0] + ".log", "a") as log:
+        log.write(line)
+    print("done", flush=True)
+"""
+
+
+def test_autogluon_takes_its_turns_in_a_process_of_its_own(measure, monkeypatch, tmp_path):
+    stub = tmp_path / "stub.py"
+    stub.write_text(STUB)
+    monkeypatch.setattr(autogluon, "WORKER", stub)
+    monkeypatch.setattr(autogluon, "IMAGE_MODELS", {(16, 1, 2, 24, 32, 8): "tiny"})
+    rows = rows_by_pair(measure("autogluon", "--shapes", "small", "--autogluon-python", sys.executable))
+    assert (tmp_path / "stub.py.log").read_text().split() == ["learn", "update"] * 2 + ["answer"] * 2
+    steps = "forward and backward, small", "forward, backward and AdamW, small", "inference, small"
+    assert set(rows) == {(step, "AutoGluon", against) for step in steps for against in autogluon.AGAINST}
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "--autogluon-python must name a Python"),
+        (["--autogluon-python", "no-such-python"], "cannot be run: No such file or directory"),
+        (["--autogluon-python", sys.executable], "AutoGluon's process ended: ModuleNotFoundError: no autogluon"),
+    ],
+)
+def test_autogluon_that_is_not_there_is_left_out_with_a_reason(words, reason, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(autogluon, "IMAGE_MODELS", {(16, 1, 2, 24, 32, 8): "tiny"})
+    monkeypatch.setattr(autogluon, "WORKER", tmp_path / "worker.py")
+    autogluon.WORKER.write_text("raise ModuleNotFoundError('no autogluon')")
+    threads = torch.get_num_threads()
+    main(["autogluon", *TINY, "--machine", "tiny", "--results", str(tmp_path / "results"), *words])
+    torch.set_num_threads(threads)
+    assert f"Not measured: {reason}" in capsys.readouterr().out.replace("--autogluon-python cannot", "cannot")
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_part_that_cannot_be_measured_says_why_and_leaves_no_record(tmp_path, capsys):
     main(["gpu", "--threads", "1", "--machine", "tiny", "--results", str(tmp_path)])
     assert "Not measured: there is no GPU." in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+
+
+def test_a_card_is_measured_by_its_share_of_the_peak(monkeypatch):
+    """On the CPU in the card's place, with a memory that grows by 5 MB a step."""
+    monkeypatch.setattr(gpu, "DEVICE", "cpu")
+    monkeypatch.setattr(gpu, "peak_bytes", lambda step: (step(), 5_000_000)[1])
+    monkeypatch.setattr(gpu, "count_flops", lambda step: (step(), 3 * 10**9)[1])
+    monkeypatch.setattr(gpu, "take_turns", lambda steps, *_, **__: {name: [0.02, 0.02] for name in steps})
+    monkeypatch.setattr(torch, "compile", lambda model: model)
+    (shape,) = chosen_shapes(tiny(), ["tweet"]).values()
+    rows = gpu.measure_model("mdse, tweet", "mdse", shape, peak=2.0, options=tiny())
+    found = {(row.what, row.subject): row.value.median for row in rows if row.ratio is None}
+    # 3 GFLOP in 0.02 s are 0.15 TFLOP/s, of 2.
+    for way in (gpu.BFLOAT16, gpu.COMPILED):
+        assert found["share of peak arithmetic, mdse, tweet, 2 posts", way] == pytest.approx(7.5)
+        assert found["peak memory, mdse, tweet, 2 posts", way] == 5
+    assert [(row.subject, row.against, row.ratio.median) for row in rows if row.ratio is not None] == [
+        (gpu.FLOAT32, gpu.BFLOAT16, 1),
+        (gpu.FLOAT32, gpu.COMPILED, 1),
+    ]
 
 
 def test_the_peak_of_a_card_is_known_or_given():

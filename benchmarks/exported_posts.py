@@ -60,10 +60,18 @@ def one_round(models: dict[str, Callable], batches: list[dict]) -> dict[str, flo
     return {name: posts / taken for name, taken in seconds.items()}
 
 
-def measure(checkpoint: str, options) -> None:
+def compare(checkpoint: str, options) -> tuple[dict[str, dict], dict[str, float], list[dict[str, float]]]:
+    """
+    Args:
+        options: `data`, `split`, `posts`, `seed`, `batch_size`, `rounds`, `timed_batches` as the command has them, and
+            `threads` of ONNX Runtime.
+
+    Returns: by name of the model its figures of parity, its megabytes (the graphs alone), and its posts a second in
+        each round.
+    """
     model, processor = load_checkpoint(checkpoint)
-    one_thread = onnxruntime.SessionOptions()
-    one_thread.intra_op_num_threads = 1
+    threads = onnxruntime.SessionOptions()
+    threads.intra_op_num_threads = options.threads
     with tempfile.TemporaryDirectory() as work:
         files = {name: Path(work) / name / ONNX_FILE for name in ("float32", *EIGHT_BITS)}
         export(checkpoint, str(files["float32"].parent))
@@ -72,18 +80,20 @@ def measure(checkpoint: str, options) -> None:
             quantise(files["float32"], files[name].parent, operators)
         inputs = graph_inputs(model, processor)
         models = {"eager": model} | {
-            name: OnnxModelForImageTextClassification.from_graph(
-                model.config, inputs, file, session_options=one_thread
-            )
+            name: OnnxModelForImageTextClassification.from_graph(model.config, inputs, file, session_options=threads)
             for name, file in files.items()
         }
         sizes = {name: file.stat().st_size / 1e6 for name, file in files.items()}
     labelled = batches_of(checkpoint, model, processor, options)
     figures = compare_answers(models, labelled, model.config)
     posts = [{name: tensor for name, tensor in batch.items() if not name.endswith("labels")} for batch in labelled]
-    rounds = [one_round(models, posts[: options.timed_batches]) for _ in range(options.rounds)]
-    for name in models:
-        its, ratios = figures[name], [speed[name] / speed["eager"] for speed in rounds]
+    return figures, sizes, [one_round(models, posts[: options.timed_batches]) for _ in range(options.rounds)]
+
+
+def measure(checkpoint: str, options) -> None:
+    figures, sizes, rounds = compare(checkpoint, options)
+    for name, its in figures.items():
+        ratios = [speed[name] / speed["eager"] for speed in rounds]
         cells = [checkpoint, name, its["posts"], f"{100 * its['accuracy']:.2f}"]
         if name == "eager":
             cells += ["", "", "", f"1 ({statistics.median(speed[name] for speed in rounds):.1f} posts/s)"]
@@ -105,7 +115,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--timed-batches", type=int, default=4, help="batches of each round (%(default)s)")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    options.threads = 1
+    torch.set_num_threads(options.threads)
     print("| checkpoint | | posts | accuracy | same answers | logits differ by | MB | posts/s beside eager |")
     print("|---|---|---|---|---|---|---|---|")
     for checkpoint in options.checkpoints:

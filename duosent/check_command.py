@@ -11,7 +11,7 @@ def declare_check_flags(parser: CommandParser) -> None:
     check = parser.add_argument_group("or, in place of a page, whether the maps are true")
     note = "posts, as --data, on which each map is checked against random orders, edges and random weights"
     check.add_argument("--check", metavar="DATA", help=f"{note}; --limit 200, --output a JSON file")
-    check.add_argument("--random-orders", type=int, metavar="N", help="that stand for chance, for each post (5)")
+    check.add_argument("--random-orders", type=int, metavar="N", help="that stand for chance, for each post (3)")
     check.add_argument("--seed", type=int, help="draws them, the random weights and the intervals (0)")
 
 

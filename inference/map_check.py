@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +13,7 @@ from duosent.data.rationales import Rationale, load_rationales
 from duosent.inference.explaining import Explainer
 from duosent.inference.explanation import Explanation
 from duosent.inference.faithfulness import Faithfulness, by_importance, faithfulness
+from duosent.inference.held_picture import held_picture
 from duosent.inference.hidden_parts import PostParts
 from duosent.inference.map_controls import edge_scores, likeness, randomised
 from duosent.inference.map_verdicts import Trial, verdicts
@@ -53,7 +55,7 @@ def check_maps(
     split: str | None = None,
     limit: int = LIMIT,
     columns: dict | None = None,
-    random_orders: int = 5,
+    random_orders: int = 3,
     seed: int = 0,
 ) -> dict:
     """How faithful each map of a model is on the posts of a table.
@@ -145,7 +147,8 @@ def _trials(
     for label, names in _maps_by_label(explainer, found, side).items():
         scored = [*(side.maps[name] for name in names), *side.controls.values()]
         orders = np.stack([*(by_importance(scores, rng) for scores in scored), *chance])
-        figures = faithfulness(_score(explainer, side, label), orders)
+        with held_picture(explainer.model) if side.name == "words" else nullcontext():
+            figures = faithfulness(_score(explainer, side, label), orders)
         of_maps, of_controls = figures[: len(names)], figures[len(names) : -random_orders]
         chance_figures = Faithfulness(*np.mean(figures[-random_orders:], axis=0))
         controls = {"random": chance_figures, **dict(zip(side.controls, of_controls, strict=True))}

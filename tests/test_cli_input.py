@@ -3,6 +3,7 @@
 import pytest
 from commands import call
 
+from duosent.inference import evaluation
 from duosent.training import run
 from duosent.training.checkpoints import CallError
 
@@ -16,8 +17,8 @@ def given(monkeypatch) -> dict:
         given.update(options, args=args)
         raise CallError("That is all.")
 
-    for name in ("train", "evaluate"):
-        monkeypatch.setattr(run, name, end)
+    monkeypatch.setattr(run, "train", end)
+    monkeypatch.setattr(evaluation, "evaluate_run", end)
     return given
 
 

@@ -62,7 +62,7 @@ def test_a_table(capsys, checkpoint, table, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "the following arguments are required: --output."),
+        ([], "--output is needed: the page to write."),
         (["--output", "p.html"], "give either --text and --image (or one of the two) or --data."),
         (["--output", "p.html", "--text", "a", "--data", "d"], "give either --text and --image"),
         (["--output", "p.html", "--text", "a", "--split", "test"], "--split belongs to a table: it needs --data."),

@@ -13,7 +13,7 @@ _root = Path(__file__).resolve().parent.parent
 if (_root / "setup.cfg").is_file() and (_root / "modeling").is_dir():
     __path__.append(str(_root))
 
-__version__ = "0.3.0.dev0"
+__version__ = "0.5.0.dev0"
 
 _PUBLIC_NAMES = {
     "AutoModelForImageTextClassification": "modeling.modeling_auto",

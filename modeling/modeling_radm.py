@@ -21,6 +21,9 @@ from duosent.modeling.masks import side_by_side
 from duosent.modeling.outputs import RadmModelOutput, RadmOutput, wanted_states
 from duosent.modeling.residual_attention import AddedScores, GatedScores, OwnScores, ResidualAttention
 
+# Of both sides together, on a CPU (`python -m benchmarks residual_attention`).
+MOST_TOKENS_WRITTEN_OUT = 600
+
 
 def build_combination(config: RadmConfig, layer: int) -> nn.Module:
     """How a layer's scores meet those before it. A stack's first layer has none before it, so no gate either."""
@@ -150,10 +153,10 @@ class RadmModel(TwoTowers, RadmPreTrainedModel):
         """
         maps = self.config.output_attentions if output_attentions is None else output_attentions
         states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        with_maps = maps or output_cross_scores or output_gates or self.config._attn_implementation == "eager"
         text, text_mask, image, image_mask = self.encode_pair(
             input_ids, attention_mask, pixel_values, token_type_ids, text_present, image_present
         )
+        with_maps = maps or output_cross_scores or output_gates or self._writes_attention_out(text, image)
 
         hidden_states, traces, cross_scores = [], [], []
         if states:
@@ -188,6 +191,20 @@ class RadmModel(TwoTowers, RadmPreTrainedModel):
             cross_scores=tuple(cross_scores) if output_cross_scores and self.config.cross_modal else None,
             gates=tuple(trace.gate for trace in traces if trace.gate is not None) if output_gates else None,
         )
+
+    def _writes_attention_out(self, text: Tensor, image: Tensor) -> bool:
+        """Whether attention goes by way of its maps: where `eager` asks for it, and where that is the faster way.
+
+        A CPU multiplies wide heads no faster than narrow ones, so it is faster with maps while these are small; its
+        fused attention knows no dropout, and would build maps for it. A graph that is compiled takes the way for texts
+        of any length.
+        """
+        if self.config._attn_implementation == "eager":
+            return True
+        if text.device.type != "cpu" or self.config._attn_implementation != "sdpa" or torch.compiler.is_compiling():
+            return False
+        dropped = self.training and self.config.attention_probs_dropout_prob > 0
+        return dropped or text.shape[1] + image.shape[1] <= MOST_TOKENS_WRITTEN_OUT
 
 
 def join(text: Tensor, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:

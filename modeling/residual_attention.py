@@ -2,9 +2,10 @@
 
 `S_l = Q_l K_l^T / sqrt(d)` are a layer's own scores and `R_l` its residual scores; `R_1 = S_1`, and
 `softmax(R_l) V_l` is the answer. Each way to combine is written twice. `maps` takes and gives `R` itself,
-`(B, H, Q, K)`. `factors` never builds it: the gate is one number per head and query row, so `R_l` stays a product of
-wide queries and wide keys, `R_l = [w_1 Q_1 .. w_l Q_l] [K_1 .. K_l]^T / sqrt(d)`, which fused attention takes as it
-is. Both give the same values and gradients.
+`(B, H, Q, K)`. `factors` never builds it: the gate is one number per head and query row, so `R_l` stays a sum
+`w_1 S_1 + .. + w_l S_l`, and a product of wide queries and wide keys,
+`R_l = [w_1 Q_1 .. w_l Q_l] [K_1 .. K_l]^T / sqrt(d)`, which fused attention takes as it is. Both give the same values
+and gradients.
 """
 
 from typing import NamedTuple
@@ -12,22 +13,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from duosent.modeling.attention import additive_mask, attend, split_heads
+from duosent.modeling.attention import additive_mask, split_heads
+from duosent.modeling.score_products import score_products, score_squares, upcast
+from duosent.modeling.wide_attention import attend_side_by_side
 
 # Below this product of norms two rows of scores count as having no direction in common.
 COSINE_EPS = 1e-20
 
 
 class ScoreFactors(NamedTuple):
-    """Residual scores as a product that is never carried out: `R = queries @ keys^T / sqrt(d)`.
+    """Residual scores as a sum that is never carried out: `R = sum_i weights_i * (queries_i @ keys_i^T) / sqrt(d)`.
 
     Args:
-        queries: `(B, H, Q, l * d)`, the weighted queries of layers 1 to l side by side.
-        keys: `(B, H, K, l * d)`, their keys.
+        queries, keys: of layers 1 to l, `(B, H, Q, d)` and `(B, H, K, d)` each.
+        weights: `(B, H, Q)` each, or None for 1.
+        squares: `(B, H, Q)`, the squares of each row of `R * sqrt(d)` over the valid keys, once a gate has asked.
     """
 
-    queries: Tensor
-    keys: Tensor
+    queries: tuple[Tensor, ...]
+    keys: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...] | None = None
+    squares: Tensor | None = None
 
 
 class ResidualAttentionGate(nn.Module):
@@ -49,7 +55,7 @@ class OwnScores(nn.Module):
         return scores, None
 
     def factors(self, query, key, previous, valid):
-        return ScoreFactors(query, key), None
+        return ScoreFactors((query,), (key,)), None
 
 
 class AddedScores(nn.Module):
@@ -59,8 +65,7 @@ class AddedScores(nn.Module):
         return scores + previous, None
 
     def factors(self, query, key, previous, valid):
-        queries = torch.cat([previous.queries, query], dim=-1)  # (B, H, Q, l * d)
-        return ScoreFactors(queries, torch.cat([previous.keys, key], dim=-1)), None
+        return ScoreFactors((*previous.queries, query), (*previous.keys, key)), None
 
 
 class GatedScores(nn.Module):
@@ -78,7 +83,7 @@ class GatedScores(nn.Module):
 
         Returns: `R_l` `(B, H, Q, K)` and the gate `(B, H, Q)`.
         """
-        own, before = _upcast(scores), _upcast(previous)
+        own, before = upcast(scores), upcast(previous)
         if valid is not None:
             own = own * valid[:, None, None, :]
             before = before * valid[:, None, None, :]
@@ -93,32 +98,21 @@ class GatedScores(nn.Module):
             previous: factors of `R_{l-1}`.
             valid: `(B, K)`, True for real keys, or None.
 
-        Returns: factors of `R_l`, `l * d` wide, and the gate `(B, H, Q)`.
+        Returns: factors of `R_l` and the gate `(B, H, Q)`.
         """
-        # With G = K_a^T K_b over the valid keys, the product of two rows of scores is q_a G q_b: no (Q, K) map is
-        # needed.
-        with torch.autocast(query.device.type, enabled=False):
-            own_query, own_key = _upcast(query), _upcast(key)
-            old_queries, old_keys = _upcast(previous.queries), _upcast(previous.keys)
-            if valid is not None:
-                own_key = own_key * valid[:, None, :, None]
-                old_keys = old_keys * valid[:, None, :, None]
-            own_gram = own_key.mT @ own_key  # (B, H, d, d)
-            cross_gram = old_keys.mT @ own_key  # (B, H, (l-1) * d, d)
-            old_gram = old_keys.mT @ old_keys  # (B, H, (l-1) * d, (l-1) * d)
-            cosine = _cosine(
-                (old_queries @ cross_gram * own_query).sum(-1),
-                (own_query @ own_gram * own_query).sum(-1),
-                (old_queries @ old_gram * old_queries).sum(-1),
-            )  # (B, H, Q)
-        gate = self.gate(cosine).to(query.dtype)
-        queries = torch.cat([previous.queries, gate.unsqueeze(-1) * query], dim=-1) / 2  # (B, H, Q, l * d)
-        return ScoreFactors(queries, torch.cat([previous.keys, key], dim=-1)), gate
-
-
-def _upcast(tensor: Tensor) -> Tensor:
-    """Norms of long rows overflow in float16 and lose their digits in bfloat16."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+        weights = previous.weights or (torch.ones_like(query[..., 0]),)
+        before = previous.squares
+        if before is None:  # of the first layer, whose scores are its residual scores
+            before = score_squares(*previous.queries, *previous.keys, valid)
+        own = score_squares(query, key, valid)
+        product = sum(
+            weight * score_products(query, key, old_query, old_key, valid)
+            for weight, old_query, old_key in zip(weights, previous.queries, previous.keys, strict=True)
+        )
+        gate = self.gate(_cosine(product, own, before))
+        squares = (gate.square() * own + 2 * gate * product + before) / 4
+        weights = tuple(weight / 2 for weight in (*weights, gate))
+        return ScoreFactors((*previous.queries, query), (*previous.keys, key), weights, squares), gate
 
 
 def _cosine(product: Tensor, square_a: Tensor, square_b: Tensor) -> Tensor:
@@ -140,6 +134,9 @@ class ResidualAttention(nn.Module):
         config: a `RadmConfig`.
         combine: how own and previous scores meet: `OwnScores`, `AddedScores` or `GatedScores`.
     """
+
+    # transformers sets it wherever it stands: a checkpointed layer keeps nothing, so nothing is kept in parts.
+    gradient_checkpointing = False
 
     def __init__(self, config, combine: nn.Module):
         super().__init__()
@@ -184,12 +181,11 @@ class ResidualAttention(nn.Module):
 
     def _without_maps(self, q, k, v, context_mask, previous):
         residual, _ = self.combine.factors(q, k, previous, context_mask)
-        width = v.shape[-1]
-        # Values as wide as the keys: fused kernels want one width, and the CPU's is many times slower without it.
-        wide_values = nn.functional.pad(v, (0, residual.keys.shape[-1] - width))  # (B, H, K, l * d)
-        queries, keys = residual.queries.to(v.dtype), residual.keys.to(v.dtype)
-        answer, _ = attend(self, self.config, queries, keys, wide_values, context_mask, self.scaling)
-        return answer[..., :width], residual, None  # (B, Q, H, d)
+        keep_parts = not (self.gradient_checkpointing and self.training)
+        answer = attend_side_by_side(
+            self, self.config, *residual[:3], v, context_mask, self.scaling, keep_parts
+        )  # (B, Q, H, d)
+        return answer, residual, None
 
 
 __all__ = [

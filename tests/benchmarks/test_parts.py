@@ -153,7 +153,7 @@ def test_residual_attention_compares_time_and_memory_and_its_growth(measure):
 
 def test_kept_bytes_are_counted_once_and_without_weights():
     class Squares(torch.nn.Module):
-        """Its backward needs the input, 10 numbers of 4 bytes, and the weight."""
+        """Its backward needs what it makes of the input, 10 numbers of 4 bytes, and the weight."""
 
         def __init__(self):
             super().__init__()
@@ -161,7 +161,8 @@ def test_kept_bytes_are_counted_once_and_without_weights():
 
         def forward(self, x):
             class Output:
-                loss = (self.weight * x).sum() + (x * x).sum()
+                made = x + 1
+                loss = (self.weight * made).sum() + (made * made).sum()
 
             return Output
 

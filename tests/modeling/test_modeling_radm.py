@@ -7,6 +7,7 @@ from torch.testing import assert_close
 from transformers import AutoModelForVisualQuestionAnswering, ResNetConfig
 
 from duosent import RadmForImageTextClassification, RadmForVisualQuestionAnswering, RadmModel
+from duosent.modeling import modeling_radm
 
 
 def attend_by_hand(block, query, context, mask, previous):
@@ -38,8 +39,14 @@ def feed_by_hand(feed, x):
     return feed.norm(x + feed.contract(inner))
 
 
+@pytest.fixture
+def without_maps(monkeypatch):
+    """Attention takes the way of a GPU and of long texts."""
+    monkeypatch.setattr(modeling_radm, "MOST_TOKENS_WRITTEN_OUT", 0)
+
+
 @torch.no_grad()
-def test_the_whole_network_equals_the_description():
+def test_the_whole_network_equals_the_description(without_maps):
     """Two paths of self-attention, cross-attention and feed-forward; then one encoder over both; then both [CLS]."""
     model = build(RadmForImageTextClassification, dtype=torch.double, attn_implementation="sdpa")
     batch = make_batch(dtype=torch.double)
@@ -71,7 +78,7 @@ def test_the_whole_network_equals_the_description():
 
 @pytest.mark.parametrize("kind", ["gated", "add", "none"])
 @pytest.mark.parametrize("cross_modal", [True, False])
-def test_both_forms_give_the_same_model(kind, cross_modal):
+def test_both_forms_give_the_same_model(kind, cross_modal, without_maps):
     """Logits and gradients with the maps and without them."""
     results = []
     for with_maps in (True, False):
@@ -89,6 +96,25 @@ def test_both_forms_give_the_same_model(kind, cross_modal):
     assert_close(fast, plain, atol=1e-11, rtol=1e-9)
     for a, b in zip(fast_gradients, plain_gradients, strict=True):
         assert_close(a, b, atol=1e-9, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "tokens, dropout, training, written_out",
+    [
+        (600, 0.0, True, True),
+        (601, 0.0, True, False),
+        (601, 0.0, False, False),
+        (601, 0.1, True, True),
+        (601, 0.1, False, False),
+    ],
+)
+def test_attention_goes_the_faster_way(tokens, dropout, training, written_out):
+    model = build(RadmModel, attention_probs_dropout_prob=dropout, attn_implementation="sdpa").train(training)
+    text, image = torch.zeros(1, 100, 16), torch.zeros(1, tokens - 100, 16)
+    assert model._writes_attention_out(text, image) is written_out
+    assert not model._writes_attention_out(text.to("meta"), image.to("meta"))
+    model.set_attn_implementation("eager")
+    assert model._writes_attention_out(text.to("meta"), image.to("meta"))
 
 
 @pytest.mark.parametrize(

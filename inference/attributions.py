@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from duosent.inference.label_odds import odds_of
 from duosent.inference.left_as_it_was import left_as_it_was
+from duosent.inference.post_logits import model_inputs
 from duosent.modeling.modeling_tombert import TombertForImageTextClassification
 from duosent.training.checkpoints import CallError
 
@@ -92,7 +93,7 @@ def integrated_gradients(
     check_attributions(model)
     from captum.attr import IntegratedGradients
 
-    batch = {name: tensor.to(model.device) for name, tensor in batch.items() if "labels" not in name}
+    batch = model_inputs(model, batch)
     others = [name for name in batch if name != "pixel_values"]
     embedding = model.base_model.get_input_embeddings()
     sides, points, baselines = [], [], []

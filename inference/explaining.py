@@ -15,7 +15,7 @@ from duosent.inference.backends import default_device
 from duosent.inference.explanation import Answer, Completeness, Explanation, PostMap
 from duosent.inference.left_as_it_was import left_as_it_was
 from duosent.inference.picture_maps import patch_grid, seen_box, sum_over_patches
-from duosent.inference.post_logits import readable_posts
+from duosent.inference.post_logits import post_logits, readable_posts
 from duosent.inference.private_shares import private_logits, shared_parts
 from duosent.inference.side_shares import shapley_shares, side_values
 from duosent.inference.unlabelled_posts import unlabelled_posts
@@ -332,10 +332,9 @@ def check_classifier(model: PreTrainedModel, name: str) -> None:
         raise CallError(f"{name} must have two labels or more to be explained, got {model.config.num_labels}.")
 
 
-@torch.inference_mode()
 def _logits(model: PreTrainedModel, batch: dict[str, Tensor]) -> Tensor:
     with left_as_it_was(model):
-        return model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits.float().cpu()
+        return post_logits(model, batch)
 
 
 __all__ = ["LIMIT", "Explainer", "explain", "explain_table"]

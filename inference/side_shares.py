@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from duosent.inference.label_odds import odds_of
 from duosent.inference.left_as_it_was import left_as_it_was
+from duosent.inference.post_logits import model_inputs
 
 
 class SideValues(NamedTuple):
@@ -37,9 +38,8 @@ def side_values(model: PreTrainedModel, batch: dict[str, Tensor], chosen: Tensor
         batch: a collator's, with both sides.
         chosen: index of the label of each post, `(B,)`.
     """
-    inputs = {name: tensor.to(model.device) for name, tensor in batch.items() if "labels" not in name}
     rows = len(chosen)
-    asked = {name: torch.cat([tensor] * 4) for name, tensor in inputs.items()}
+    asked = {name: torch.cat([tensor] * 4) for name, tensor in model_inputs(model, batch).items()}
     text = torch.tensor([True, True, False, False]).repeat_interleave(rows).to(model.device)
     image = torch.tensor([True, False, True, False]).repeat_interleave(rows).to(model.device)
     asked["text_present"] = asked["text_present"] & text

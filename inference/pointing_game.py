@@ -6,7 +6,7 @@ words, or of cells, that would have been hits.
 
 import numpy as np
 
-from duosent.inference.picture_maps import cell_of_pixels
+from duosent.inference.picture_maps import mean_over_patches
 
 
 def deciding_words(words: list[str], rationale: frozenset[str]) -> np.ndarray:
@@ -23,8 +23,7 @@ def deciding_cells(pixels: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """
     for axis in (0, 1):  # no cell without a pixel
         pixels = pixels.repeat(-(-grid[axis] // pixels.shape[axis]), axis)
-    cells = cell_of_pixels(grid, *pixels.shape).ravel()
-    return np.bincount(cells, pixels.ravel()) / np.bincount(cells) >= 0.5
+    return mean_over_patches(pixels, grid).ravel() >= 0.5
 
 
 def hit(scores: np.ndarray, deciding: np.ndarray) -> float:

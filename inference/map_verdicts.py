@@ -70,7 +70,8 @@ def _entry(name: str, side: str, trials: list[Trial], seed: int) -> dict:
     alike = [trial.likeness for trial in trials if trial.likeness is not None]
     pointing = None
     if known:
-        hits = interval([trial.hit for trial in known], seed)
+        of_posts = [trial.hit for trial in known]
+        hits = _interval(of_posts, _resampled_means(of_posts, seed))
         pointing = {"hits": hits.pop("mean"), "chance": float(np.mean([trial.chance for trial in known])), **hits}
         pointing["n"] = len(known)
     return {
@@ -80,7 +81,7 @@ def _entry(name: str, side: str, trials: list[Trial], seed: int) -> dict:
         "figures": _means([trial.figures for trial in trials]),
         "controls": {control: _means([trial.controls[control] for trial in trials]) for control in trials[0].controls},
         "gains": {control: _gains(trials, control, seed) for control in trials[0].controls},
-        "likeness": {**interval(alike, seed), "n": len(alike)} if alike else None,
+        "likeness": {**_interval(alike, _resampled_means(alike, seed)), "n": len(alike)} if alike else None,
         "pointing": pointing,
     }
 
@@ -92,9 +93,10 @@ def _gains(trials: list[Trial], control: str, seed: int) -> dict[str, dict[str, 
         differences = [
             sign * (getattr(trial.figures, figure) - getattr(trial.controls[control], figure)) for trial in trials
         ]
-        gains[figure] = interval(differences, seed)
+        means = _resampled_means(differences, seed)
+        gains[figure] = _interval(differences, means)
         if figure in DECISIVE:
-            gains[figure]["p"] = bootstrap_p_value(_resampled_means(differences, seed))
+            gains[figure]["p"] = bootstrap_p_value(means)
     return gains
 
 
@@ -110,13 +112,18 @@ def _failings(entry: dict) -> list[str]:
     return why
 
 
-def interval(values: list[float], seed: int) -> dict[str, float]:
-    """Mean of a figure over posts, and its 95 % bootstrap percentile interval."""
-    low, high = percentile_interval(_resampled_means(values, seed))
+def _interval(values: list[float], means: np.ndarray) -> dict[str, float]:
+    """Mean of a figure over posts, and its 95 % bootstrap percentile interval.
+
+    Args:
+        means: `_resampled_means` of the values.
+    """
+    low, high = percentile_interval(means)
     return {"mean": float(np.mean(values)), "low": low, "high": high}
 
 
 def _resampled_means(values: list[float], seed: int) -> np.ndarray:
+    """Means over posts that are drawn with replacement, `(S,)`."""
     weights = np.concatenate(list(resampled_posts(len(values), RESAMPLES, seed)))
     return weights.astype(np.float64) @ np.asarray(values) / len(values)
 
@@ -125,4 +132,4 @@ def _means(figures: list[Faithfulness]) -> dict[str, float]:
     return Faithfulness(*np.mean(figures, axis=0).tolist())._asdict()
 
 
-__all__ = ["Trial", "interval", "verdicts"]
+__all__ = ["Trial", "verdicts"]

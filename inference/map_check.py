@@ -15,6 +15,7 @@ from duosent.inference.explanation import Explanation
 from duosent.inference.faithfulness import Faithfulness, by_importance, faithfulness
 from duosent.inference.held_picture import held_picture
 from duosent.inference.hidden_parts import PostParts
+from duosent.inference.left_as_it_was import left_as_it_was
 from duosent.inference.map_controls import edge_scores, likeness, randomised
 from duosent.inference.map_verdicts import Trial, verdicts
 from duosent.inference.pointing_game import deciding_cells, deciding_words, hit
@@ -64,7 +65,7 @@ def check_maps(
     followed is that of the answer; a map of no task in particular is checked on the first task.
 
     Args:
-        explainer: of the model.
+        explainer: of the model, which stays as it was.
         data: what `load_pairs` takes; where it tells the deciding parts (`duosent.data.rationales`), the pointing game
             is played too.
         split: which part; None where there is only one.
@@ -99,8 +100,9 @@ def check_maps(
         rationale = Rationale() if rationales is None else rationales[number]
         for side in sides(explainer, post, found, rationale):
             others = {} if maps_of_chance is None else scores_by_map(maps_of_chance, side.name)
-            for name, trial in _trials(explainer, found, side, others, random_orders, rng):
-                trials[name, side.name].append(trial)
+            with left_as_it_was(explainer.model):
+                for name, trial in _trials(explainer, found, side, others, random_orders, rng):
+                    trials[name, side.name].append(trial)
     return {
         "n": min(limit, len(rows)) - len(rejected),
         "rejected": rejected,

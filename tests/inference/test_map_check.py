@@ -87,6 +87,20 @@ def test_the_same_seed_gives_the_same_report(explainer, posts, report):
     assert check_maps(explainer, posts, random_orders=2, seed=4)["maps"] != report["maps"]
 
 
+def test_the_model_is_left_as_it_was(explainer, posts):
+    model, part = explainer.model, explainer.model.classifier
+    model.train()
+    part.eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    try:
+        check_maps(explainer, posts, limit=1, random_orders=1)
+        assert [module.training for module in model.modules()] == modes
+    finally:
+        model.eval()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
 def test_deletion_of_words_is_that_of_texts_without_them(explainer, posts, processor):
     """One post, against texts that are written anew and answered one by one."""
     [row] = pq.read_table(f"{posts}/validation.parquet").slice(0, 1).to_pylist()

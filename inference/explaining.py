@@ -10,7 +10,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from duosent.inference.alignment import alignment
-from duosent.inference.attributions import check_attributions, integrated_gradients
+from duosent.inference.attributions import TOLERANCE, check_attributions, integrated_gradients
 from duosent.inference.backends import default_device
 from duosent.inference.explanation import Answer, Completeness, Explanation, PostMap
 from duosent.inference.left_as_it_was import left_as_it_was
@@ -53,6 +53,8 @@ class Explainer:
         processor: of a model that is no folder or name.
         label: explain this label (with several tasks `task:label`), and not the answer.
         attributions: integrated gradients too, by captum.
+        attribution_tolerance: share of the difference between post and baseline by which the attributions' sum may
+            miss it, in (0, 1]; a larger one takes less time. None for 0.01.
         ablations: folders or Hub names of other classifiers with the same labels, whose scores stand beside.
         device: "cpu", "cuda", ...; None takes the accelerator where there is one, of a model its own.
 
@@ -60,7 +62,20 @@ class Explainer:
         CallError: for a model, a label or an ablation that cannot be explained, and without captum.
     """
 
-    def __init__(self, model, processor=None, *, label=None, attributions=True, ablations=(), device=None):
+    def __init__(
+        self,
+        model,
+        processor=None,
+        *,
+        label=None,
+        attributions=True,
+        attribution_tolerance=None,
+        ablations=(),
+        device=None,
+    ):
+        self.attribution_tolerance = TOLERANCE if attribution_tolerance is None else attribution_tolerance
+        if not 0 < self.attribution_tolerance <= 1:
+            raise CallError(f"attribution_tolerance must be > 0 and <= 1, got {attribution_tolerance}.")
         if isinstance(model, PreTrainedModel):
             if processor is None:
                 raise CallError("processor must be given beside a model that is no folder or name, got None.")
@@ -219,7 +234,9 @@ class Explainer:
         is_word = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
         if read.text is not None:
             is_word[0] = torch.from_numpy(token_words(read) >= 0)
-        found = integrated_gradients(self.model, batch, chosen, is_word, self.processor.tokenizer.pad_token_id)
+        found = integrated_gradients(
+            self.model, batch, chosen, is_word, self.processor.tokenizer.pad_token_id, self.attribution_tolerance
+        )
         of = PostMap(ATTRIBUTIONS, signed=True)
         if read.text is not None:
             of.words = sum_over_words(found.tokens[0].numpy(), read.words)
@@ -248,7 +265,7 @@ def explain(
         model: folder or Hub name of a classifier, or a model (with `processor=`).
         text, image, target: a post; either side may be None. The picture is a path, bytes, a PIL image or an array.
         data, split, ids, limit, columns: in place of a post a table, see `explain_table`.
-        options: see `Explainer`: `processor`, `label`, `attributions`, `ablations`, `device`.
+        options: see `Explainer`: `processor`, `label`, `attributions`, `attribution_tolerance`, `ablations`, `device`.
 
     Returns: of a post an `Explanation`, of a table a list of them; rows that cannot be read are logged and left out.
 

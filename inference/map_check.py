@@ -74,8 +74,8 @@ def check_maps(
         random_orders: the mean of so many stands for chance, for each post and side.
         seed: draws those orders, the random model's weights and the resamples of the intervals.
 
-    Returns: `{"n": posts, "rejected": {id: reason}, "seed", "random_orders", "maps"}`, the last as
-        `duosent.inference.map_verdicts.verdicts` gives it.
+    Returns: `{"n": posts, "rejected": {id: reason}, "seed", "random_orders", "attribution_tolerance", "maps"}`: the
+        tolerance is None without attributions, and the last as `duosent.inference.map_verdicts.verdicts` gives it.
 
     Raises:
         CallError: for an option that cannot be followed.
@@ -86,7 +86,12 @@ def check_maps(
     split, rows = unlabelled_posts(explainer.name, data, split, columns)
     rationales = load_rationales(data, split)
     rng = np.random.default_rng(seed)
-    unlearnt = Explainer(randomised(explainer.model, seed), explainer.processor, attributions=explainer.attributions)
+    unlearnt = Explainer(
+        randomised(explainer.model, seed),
+        explainer.processor,
+        attributions=explainer.attributions,
+        attribution_tolerance=explainer.attribution_tolerance,
+    )
     trials, rejected = defaultdict(list), {}
     for number in tqdm(range(min(limit, len(rows))), unit="post", desc="check"):
         row = rows[number]
@@ -108,6 +113,7 @@ def check_maps(
         "rejected": rejected,
         "seed": seed,
         "random_orders": random_orders,
+        "attribution_tolerance": explainer.attribution_tolerance if explainer.attributions else None,
         "maps": verdicts(trials, seed),
     }
 

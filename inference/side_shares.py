@@ -46,7 +46,13 @@ def side_values(model: PreTrainedModel, batch: dict[str, Tensor], chosen: Tensor
     asked["image_present"] = asked["image_present"] & image
     with left_as_it_was(model):
         logits = model(**asked).logits.float().cpu()
-    return SideValues(*odds_of(logits, chosen.cpu().repeat(4), model.config).split(rows))
+    both, words, picture, neither = odds_of(logits, chosen.cpu().repeat(4), model.config).split(rows)
+    # One post in two rows of a batch may differ in the last bit, but what is not there, or not read, moves nothing.
+    has_text = batch["text_present"].cpu().bool() & (model.config.text_config is not None)
+    has_image = batch["image_present"].cpu().bool() & (model.config.vision_config is not None)
+    both = torch.where(has_text, torch.where(has_image, both, words), picture)
+    neither = torch.where(has_text, torch.where(has_image, neither, picture), words)
+    return SideValues(both, words, picture, neither)
 
 
 def shapley_shares(values: SideValues) -> Shares:

@@ -118,6 +118,8 @@ def test_a_side_that_is_left_out_is_a_missing_side(models, name):
             assert getattr(values, part)[row].item() == pytest.approx(odds_by_hand(logits, CHOSEN[row]), abs=2e-4)
     shares = shapley_shares(values)
     assert shares.picture[2] == 0 and shares.words[3] == 0  # what a post lacks moves nothing
+    assert name != "text" or (shares.picture == 0).all()  # nor does what a model does not read
+    assert name != "image" or (shares.words == 0).all()
 
 
 # MDSE: shared and private.

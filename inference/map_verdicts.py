@@ -43,7 +43,8 @@ def verdicts(trials: Mapping[tuple[str, str], list[Trial]], seed: int) -> list[d
     `figures` and `controls` are means over posts. `gains` has for each control and figure `mean`, `low` and `high`, by
     how much the map is better, with its 95 % bootstrap interval over posts, and `p`, of "as good as the control",
     corrected for all curves, controls, maps and sides of the call (Holm). `trusted` says that both curves beat every
-    control (p < 0.05) and that the map is not that of a random model; `why` says what it fails.
+    control (p < 0.05; of n posts p is 1 / 2^(n - 1) or more) and that the map is not that of a random model; `why`
+    says what it fails.
 
     Args:
         trials: name of the map and of the side -> the posts, one or more.
@@ -96,8 +97,16 @@ def _gains(trials: list[Trial], control: str, seed: int) -> dict[str, dict[str, 
         means = _resampled_means(differences, seed)
         gains[figure] = _interval(differences, means)
         if figure in DECISIVE:
-            gains[figure]["p"] = bootstrap_p_value(means)
+            gains[figure]["p"] = max(bootstrap_p_value(means), least_p_value(len(trials)))
     return gains
+
+
+def least_p_value(posts: int) -> float:
+    """The smallest p value that so many posts can show: that of a two-sided sign test where all of them agree.
+
+    Of very few posts all resamples are alike, and the bootstrap alone would be sure.
+    """
+    return 0.5 ** (posts - 1)
 
 
 def _failings(entry: dict) -> list[str]:

@@ -195,7 +195,8 @@ class Explainer:
     @torch.inference_mode()
     def _grid(self, batch: dict[str, Tensor]) -> tuple[int, int]:
         base = self.model.base_model
-        tokens, _, _ = base.run_image_tower(batch["pixel_values"].to(self.model.device))
+        with left_as_it_was(self.model):  # a batch norm in training would learn from the picture
+            tokens, _, _ = base.run_image_tower(batch["pixel_values"].to(self.model.device))
         return patch_grid(tokens.shape[1] - base.num_prefix_tokens, *batch["pixel_values"].shape[-2:])
 
     def _shared_maps(self, batch: dict[str, Tensor], read: ReadText, grid: tuple | None) -> dict[str, PostMap]:

@@ -275,6 +275,10 @@ def explain(
     """
     if (data is None) == (text is None and image is None):
         raise CallError("text or image must be given, or data, and not both.")
+    of_table = {"split": split, "ids": ids, "limit": limit, "columns": columns}
+    for name, given in (of_table if data is None else {"target": target}).items():
+        if given is not None:
+            raise CallError(f"{name} has no meaning {'without' if data is None else 'beside'} data, got {given!r}.")
     explainer = Explainer(model, **options)
     if data is None:
         return explainer(text, image, target)

@@ -218,6 +218,10 @@ def test_what_cannot_be_explained_is_told(checkpoint, tokenizer, processor):
         duosent.explain(checkpoint, "good", label="glad")
     with pytest.raises(CallError, match="text or image must be given, or data, and not both"):
         duosent.explain(checkpoint)
+    with pytest.raises(CallError, match="limit has no meaning without data, got 3"):
+        duosent.explain(checkpoint, "good", limit=3)
+    with pytest.raises(CallError, match="target has no meaning beside data, got 'dog'"):
+        duosent.explain(checkpoint, data="posts", target="dog")
     with pytest.raises(CallError, match="processor must be given"):
         duosent.explain(model_of("mdse", tokenizer), "good")
     questions = RadmForVisualQuestionAnswering(model_of("radm", tokenizer).config)

@@ -94,16 +94,19 @@ class Explainer:
         self.labels = label_names(self.model.config)
         if label is not None and label not in self.labels:
             raise CallError(f"label must be one of {', '.join(self.labels)}, got {label!r}.")
-        self.label = label
+        self.asked = [] if label is None else [label]
         self.ablations = {str(run): self._load_ablation(str(run)) for run in ablations}
 
-    def __call__(self, text: str | None = None, image=None, target: str | None = None) -> Explanation:
+    def __call__(
+        self, text: str | None = None, image=None, target: str | None = None, labels: Iterable[str] = ()
+    ) -> Explanation:
         """
         Args:
             text, image, target: as the processor takes them of one post; either side may be None.
+            labels: explain these, of each task one at most, and not the explainer's own label, or the answers.
 
         Raises:
-            ValueError: for a picture that cannot be read.
+            ValueError: for a picture that cannot be read, and for what is no label of the model.
             CallError: if nothing is there that the model reads.
         """
         picture = None if is_missing(image) else open_picture(image)
@@ -140,7 +143,8 @@ class Explainer:
         if isinstance(self.model, RadmForImageTextClassification) and read.words and grid is not None:
             found.maps |= self._alignment_map(batch, read, grid)
         logits = _logits(self.model, batch)
-        for task, chosen, answered in self._labels_to_explain(logits):
+        asked = [self.labels.index(label) for label in labels or self.asked]
+        for task, chosen, answered in self._labels_to_explain(logits, asked):
             found.answers.append(self._answer(batch, logits, task, chosen, answered))
             if self.attributions:
                 name = "attributions" if config.tasks is None else f"attributions_{task}"
@@ -167,13 +171,17 @@ class Explainer:
     def _scores(logits: Tensor, config) -> dict[str, float]:
         return dict(zip(label_names(config), label_scores(logits, config)[0].tolist(), strict=True))
 
-    def _labels_to_explain(self, logits: Tensor) -> Iterator[tuple[str, Tensor, bool]]:
-        """Of each task its name, the index of the label `(1,)`, and whether that is the answer: logits `(1, L)`"""
+    def _labels_to_explain(self, logits: Tensor, asked: list[int]) -> Iterator[tuple[str, Tensor, bool]]:
+        """Of each task its name, the index of the label `(1,)`, and whether that is the answer.
+
+        Args:
+            logits: `(1, L)`.
+            asked: labels to explain in place of the answers.
+        """
         first = 0
         for task, width in task_widths(self.model.config).items():
             best = first + int(logits[0, first : first + width].argmax())
-            asked = None if self.label is None else self.labels.index(self.label)
-            chosen = asked if asked is not None and first <= asked < first + width else best
+            chosen = next((label for label in asked if first <= label < first + width), best)
             yield task, torch.tensor([chosen]), chosen == best
             first += width
 

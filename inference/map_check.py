@@ -101,7 +101,9 @@ def check_maps(
         except (ValueError, OSError) as error:
             rejected[str(row["id"])] = str(error)
             continue
-        maps_of_chance = unlearnt(**post) if number < RANDOMISED_POSTS else None
+        maps_of_chance = None
+        if number < RANDOMISED_POSTS:  # of the same labels: another label's map would differ for its own sake
+            maps_of_chance = unlearnt(**post, labels=[answer.label for answer in found.answers])
         rationale = Rationale() if rationales is None else rationales[number]
         for side in sides(explainer, post, found, rationale):
             others = {} if maps_of_chance is None else scores_by_map(maps_of_chance, side.name)

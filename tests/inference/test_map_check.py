@@ -82,6 +82,23 @@ def test_likeness_is_that_to_a_model_of_random_weights(report):
         assert -1 <= entry["likeness"]["low"] <= entry["likeness"]["mean"] <= entry["likeness"]["high"] <= 1
 
 
+def test_random_weights_are_asked_for_the_label_of_the_model(explainer, posts, monkeypatch):
+    """The map of another label may be the other way round, and pass for one that is unlike."""
+    explained = []
+
+    class Noted(Explainer):
+        def __call__(self, *args, **kwargs):
+            explained.append(super().__call__(*args, **kwargs))
+            return explained[-1]
+
+    monkeypatch.setattr("duosent.inference.map_check.Explainer", Noted)
+    check_maps(explainer, posts, limit=2, random_orders=1, seed=2)
+    rows = pq.read_table(f"{posts}/validation.parquet").slice(0, 2).to_pylist()
+    expected = [explainer(row["text"], row["image"]).answers[0].label for row in rows]
+    assert [found.answers[0].label for found in explained] == expected
+    assert not all(found.answers[0].answered for found in explained)  # which it would not have answered
+
+
 def test_the_same_seed_gives_the_same_report(explainer, posts, report):
     assert check_maps(explainer, posts, random_orders=2, seed=3) == report
     assert check_maps(explainer, posts, random_orders=2, seed=4)["maps"] != report["maps"]

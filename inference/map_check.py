@@ -92,7 +92,7 @@ def check_maps(
         attributions=explainer.attributions,
         attribution_tolerance=explainer.attribution_tolerance,
     )
-    trials, rejected = defaultdict(list), {}
+    trials, rejected, explained = defaultdict(list), {}, 0
     for number in tqdm(range(min(limit, len(rows))), unit="post", desc="check"):
         row = rows[number]
         post = {name: row.get(name) for name in ("text", "image", "target")}
@@ -101,6 +101,7 @@ def check_maps(
         except (ValueError, OSError) as error:
             rejected[str(row["id"])] = str(error)
             continue
+        explained += 1
         maps_of_chance = None
         if number < RANDOMISED_POSTS:  # of the same labels: another label's map would differ for its own sake
             maps_of_chance = unlearnt(**post, labels=[answer.label for answer in found.answers])
@@ -111,7 +112,7 @@ def check_maps(
                 for name, trial in _trials(explainer, found, side, others, random_orders, rng):
                     trials[name, side.name].append(trial)
     return {
-        "n": min(limit, len(rows)) - len(rejected),
+        "n": explained,
         "rejected": rejected,
         "seed": seed,
         "random_orders": random_orders,

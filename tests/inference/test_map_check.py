@@ -68,6 +68,15 @@ def test_every_map_is_checked_on_both_sides_and_no_post_is_lost(report):
     json.dumps(report)
 
 
+def test_posts_of_one_id_are_counted_one_by_one(explainer, tmp_path):
+    broken = {"bytes": b"no picture", "path": None}
+    rows = {"id": ["a", "a", "b"], "text": TEXTS[:3], "image": [broken, broken, {"bytes": png(0), "path": None}]}
+    pq.write_table(pa.table(rows), tmp_path / "validation.parquet")
+    report = check_maps(explainer, str(tmp_path), random_orders=1)
+    assert report["n"] == 1 and list(report["rejected"]) == ["a"]
+    assert {entry["n"] for entry in report["maps"]} == {1}
+
+
 def test_pointing_is_played_where_the_deciding_part_is_known(report):
     checked = {(entry["map"], entry["side"]): entry["pointing"] for entry in report["maps"]}
     # One of five words, one of two; four cells of sixteen.

@@ -39,7 +39,8 @@ class Side:
         maps: name of each map -> `(U,)`, how much each unit matters.
         show: `(V, U)` bool, the units that are shown -> a batch of `V` posts.
         controls: name -> `(U,)`, what needs no model to tell.
-        deciding: `(U,)` bool, the units that decide; None where that is not known.
+        deciding: `(U,)` bool, the units that decide; None where that is not known, and where none of them does by
+            itself: no map could hit.
     """
 
     name: str
@@ -131,11 +132,15 @@ def sides(explainer: Explainer, post: dict, found: Explanation, rationale: Ratio
     if words and len(places) > 1:
         known = rationale.words
         deciding = None if known is None else deciding_words([word.text for word in found.words], known)
-        yield Side("words", words, parts.with_words, deciding=deciding)
+        yield Side("words", words, parts.with_words, deciding=_if_any(deciding))
     if cells and grid[0] * grid[1] > 1:
         deciding = None if rationale.pixels is None else deciding_cells(rationale.pixels, grid)
         edges = {"edges": edge_scores(batch["pixel_values"][0], grid)}
-        yield Side("picture", cells, parts.with_cells, edges, deciding)
+        yield Side("picture", cells, parts.with_cells, edges, _if_any(deciding))
+
+
+def _if_any(deciding: np.ndarray | None) -> np.ndarray | None:
+    return None if deciding is None or not deciding.any() else deciding
 
 
 def scores_by_map(found: Explanation, side: str) -> dict[str, np.ndarray]:

@@ -85,6 +85,19 @@ def test_pointing_is_played_where_the_deciding_part_is_known(report):
     assert (checked["importance", "picture"]["n"], checked["importance", "picture"]["chance"]) == (1, 4 / 16)
 
 
+def test_pointing_is_not_played_where_no_part_can_be_hit(explainer, tmp_path):
+    """The deciding word is not in the text, and what decides in the picture is less than half of a cell."""
+    dot, mask = np.zeros((64, 64), np.uint8), io.BytesIO()
+    dot[20:26, 20:26] = 255
+    Image.fromarray(dot).save(mask, "PNG")
+    rows = {"text": TEXTS[:1], "image": [{"bytes": png(0), "path": None}]}
+    rows |= {"text_rationale": [["rain"]], "image_rationale": [mask.getvalue()]}
+    pq.write_table(pa.table(rows), tmp_path / "validation.parquet")
+    report = check_maps(explainer, str(tmp_path), random_orders=1)
+    assert [entry["side"] for entry in report["maps"]] == ["words", "words", "picture", "picture"]
+    assert [entry["pointing"] for entry in report["maps"]] == [None] * 4
+
+
 def test_likeness_is_that_to_a_model_of_random_weights(report):
     for entry in report["maps"]:
         assert entry["likeness"]["n"] == entry["n"]

@@ -32,7 +32,12 @@ def run_check(options: argparse.Namespace, columns: dict, parser: CommandParser)
     from duosent.inference.map_check import check_maps
     from duosent.training.checkpoints import write_json
 
-    explainer = Explainer(options.checkpoint, attributions=options.attributions, device=options.device)
+    explainer = Explainer(
+        options.checkpoint,
+        attributions=options.attributions,
+        attribution_tolerance=options.attribution_tolerance,
+        device=options.device,
+    )
     given = {name: getattr(options, name) for name in ("limit", "random_orders", "seed")}
     given = {name: value for name, value in given.items() if value is not None}
     report = check_maps(explainer, options.check, split=options.split, columns=columns, **given)

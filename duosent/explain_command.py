@@ -28,6 +28,8 @@ def declare_explain_flags(parser: CommandParser) -> None:
     parser.add_argument("--ablations", nargs="+", default=[], metavar="RUN", help=note)
     note = "leave out the attributions, which need duosent[explain] and most of the time"
     parser.add_argument("--no-attributions", dest="attributions", action="store_false", help=note)
+    note = "share by which the attributions' sum may miss what it should be (0.01); a larger one takes less time"
+    parser.add_argument("--attribution-tolerance", type=float, metavar="SHARE", help=note)
     parser.add_argument("--device", help="cpu, cuda, ...; default: the accelerator where there is one")
     declare_check_flags(parser)
     parser.epilog = (
@@ -41,6 +43,8 @@ def run_explain(options: argparse.Namespace, columns: dict, parser: CommandParse
     """The result, and its table."""
     from pathlib import Path
 
+    if options.attribution_tolerance is not None and not options.attributions:
+        parser.error("--attribution-tolerance has no meaning beside --no-attributions.")
     if options.check is not None:
         return run_check(options, columns, parser)
     check_call(options, parser)
@@ -52,6 +56,7 @@ def run_explain(options: argparse.Namespace, columns: dict, parser: CommandParse
         options.checkpoint,
         label=options.label,
         attributions=options.attributions,
+        attribution_tolerance=options.attribution_tolerance,
         ablations=options.ablations,
         device=options.device,
     )

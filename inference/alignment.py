@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from duosent.inference.left_as_it_was import left_as_it_was
+from duosent.inference.post_logits import model_inputs
 from duosent.modeling.modeling_radm import RadmForImageTextClassification
 
 # Below it a share is 0, and nothing can be divided by it.
@@ -45,9 +46,8 @@ def alignment(
 
     Returns: in double precision, on the CPU; None of a model without cross-attention (`cross_modal=False`).
     """
-    inputs = {name: tensor.to(model.device) for name, tensor in batch.items() if "labels" not in name}
     with left_as_it_was(model):
-        scores = model(**inputs, output_cross_scores=True).cross_scores
+        scores = model(**model_inputs(model, batch), output_cross_scores=True).cross_scores
     if scores is None:
         return None
     text_to_image, image_to_text = (residual.cpu().double() for residual in scores[-1])

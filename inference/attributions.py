@@ -14,10 +14,12 @@ from transformers import PreTrainedModel
 
 from duosent.inference.label_odds import odds_of
 from duosent.inference.left_as_it_was import left_as_it_was
+from duosent.inference.post_logits import model_inputs
 from duosent.modeling.modeling_tombert import TombertForImageTextClassification
 from duosent.training.checkpoints import CallError
 
-# Of the difference that the attributions should sum to; below the floor, in log-odds, rounding is all there is.
+# Of the difference that the attributions should sum to, where a caller names no other share; below the floor, in
+# log-odds, rounding is all there is.
 TOLERANCE, FLOOR = 0.01, 1e-4
 # Points on a piece of the path, and on the whole path at most.
 STEPS, MOST_STEPS = 16, 1024
@@ -69,6 +71,7 @@ def integrated_gradients(
     chosen: Tensor,
     word_tokens: Tensor,
     pad_token_id: int,
+    tolerance: float = TOLERANCE,
 ) -> Attributions:
     """Attributions of one label's log-odds over input embeddings of the words and pixels of the picture.
 
@@ -77,7 +80,7 @@ def integrated_gradients(
 
     Along the straight path from there, the gradients of a piece must sum to what the log-odds change from its one end
     to its other. Where they do not, the piece is halved, so that the steps are where the model changes fast, until
-    the post's attributions sum to the difference between post and baseline within `TOLERANCE`, or `MOST_STEPS` are
+    the post's attributions sum to the difference between post and baseline within `tolerance`, or `MOST_STEPS` are
     taken; the gap that is left is told.
 
     Args:
@@ -85,6 +88,7 @@ def integrated_gradients(
         chosen: `(B,)`, index of the label of each post.
         word_tokens: `(B, T)` bool, True for tokens of words.
         pad_token_id: of the tokenizer.
+        tolerance: share of that difference by which the sum may miss it, > 0; the larger, the fewer points are taken.
 
     Raises:
         CallError: see `check_attributions`.
@@ -92,7 +96,7 @@ def integrated_gradients(
     check_attributions(model)
     from captum.attr import IntegratedGradients
 
-    batch = {name: tensor.to(model.device) for name, tensor in batch.items() if "labels" not in name}
+    batch = model_inputs(model, batch)
     others = [name for name in batch if name != "pixel_values"]
     embedding = model.base_model.get_input_embeddings()
     sides, points, baselines = [], [], []
@@ -121,7 +125,7 @@ def integrated_gradients(
     with left_as_it_was(model):
         with torch.no_grad():
             at_post, at_baseline = (value(*ends, *more).cpu().double() for ends in (points, baselines))
-        allowed = (TOLERANCE * (at_post - at_baseline).abs()).clamp_min(FLOOR)  # (B,)
+        allowed = (tolerance * (at_post - at_baseline).abs()).clamp_min(FLOOR)  # (B,)
         # Summed on the CPU: not every accelerator knows double precision.
         parts = [torch.zeros(point.shape, dtype=torch.float64) for point in points]
         gap, steps = torch.zeros_like(at_post), torch.zeros(len(chosen), dtype=torch.long)

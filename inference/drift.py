@@ -119,13 +119,7 @@ def _paired(old: AnsweredPosts, new: AnsweredPosts, slicings: dict[str, Slicing]
     was_right, is_right = (before == new.truth).all(axis=1), new.right
     yield _of_same("overall", "all posts", "accuracy", was_right, is_right)
     f1 = f1_of_the_same_posts(new.truth, before, new.answered, new.several, SEED)
-    yield {
-        "kind": "overall",
-        "name": "all posts",
-        "figure": "macro_f1",
-        "n_old": len(before),
-        "n_new": len(before),
-    } | f1
+    yield _macro_f1(len(before), len(before), f1)
     for place, label in enumerate(new.labels):
         has = new.truth[:, place]
         if has.any():
@@ -150,13 +144,7 @@ def _independent(was: dict, is_now: dict) -> Iterator[dict]:
     if isinstance(is_now["confusion"], list):
         tables = was["confusion"], is_now["confusion"]
         f1 = f1_of_different_posts(*(kinds_of_confusion(table) for table in tables), several=False, seed=SEED)
-        yield {
-            "kind": "overall",
-            "name": "all posts",
-            "figure": "macro_f1",
-            "n_old": right[0][1],
-            "n_new": right[1][1],
-        } | f1
+        yield _macro_f1(right[0][1], right[1][1], f1)
     for label in is_now["per_class"]:
         recalls = [label_counts(figures, label)[0] for figures in (was, is_now)]
         if all(n for _, n in recalls):
@@ -207,6 +195,10 @@ def _not_compared(slices: dict, slicings: dict[str, Slicing]) -> list[dict]:
 
 def _of_different(kind: str, name: str, figure: str, old: Share, new: Share) -> dict:
     return _line(kind, name, figure, old, new) | of_different_posts(old, new)
+
+
+def _macro_f1(n_old: int, n_new: int, f1: dict) -> dict:
+    return {"kind": "overall", "name": "all posts", "figure": "macro_f1", "n_old": n_old, "n_new": n_new} | f1
 
 
 def _line(kind: str, name: str, figure: str, old: Share, new: Share) -> dict:

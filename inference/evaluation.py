@@ -79,16 +79,14 @@ def evaluate(
         check_report(report)
         doubles = _doubles(data, split, training_split, chosen)
         kept["calibration"] = replace(calibration or Calibration(), bins=True)
-    # The evaluation reads them again, and checks every row.
-    rows = aim.load(data, chosen | {"parts": [split], "check_rows": False}, config.tasks or label_names(config)).get(
-        split
-    )
+    # Where the part is not there, the evaluation says so.
+    rows = aim.load(data, chosen, config.tasks or label_names(config)).get(split)
     if report is not None and rows is not None and _have_two_sides(config, rows):
         kept["sides"] = True
     with tempfile.TemporaryDirectory() as folder:
         answers, side_answers = Path(predictions or Path(folder) / "answers.parquet"), Path(folder) / "sides"
         files = {"predictions": str(answers), "side_predictions": str(side_answers)}
-        figures = evaluate_run(checkpoint, data, split, **kept | files)
+        figures = evaluate_run(checkpoint, data, split, rows=rows, **kept | files)
         if os.environ.get("RANK", "0") != "0":  # of several processes the first one writes
             return figures
         part = _part(rows, figures, answers, side_answers if kept["sides"] else None, doubles)

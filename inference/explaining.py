@@ -10,12 +10,12 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from duosent.inference.alignment import alignment
-from duosent.inference.attributions import check_attributions, integrated_gradients
+from duosent.inference.attributions import TOLERANCE, check_attributions, integrated_gradients
 from duosent.inference.backends import default_device
 from duosent.inference.explanation import Answer, Completeness, Explanation, PostMap
 from duosent.inference.left_as_it_was import left_as_it_was
 from duosent.inference.picture_maps import patch_grid, seen_box, sum_over_patches
-from duosent.inference.post_logits import readable_posts
+from duosent.inference.post_logits import post_logits, readable_posts
 from duosent.inference.private_shares import private_logits, shared_parts
 from duosent.inference.side_shares import shapley_shares, side_values
 from duosent.inference.unlabelled_posts import unlabelled_posts
@@ -53,6 +53,8 @@ class Explainer:
         processor: of a model that is no folder or name.
         label: explain this label (with several tasks `task:label`), and not the answer.
         attributions: integrated gradients too, by captum.
+        attribution_tolerance: share of the difference between post and baseline by which the attributions' sum may
+            miss it, in (0, 1]; a larger one takes less time. None for 0.01.
         ablations: folders or Hub names of other classifiers with the same labels, whose scores stand beside.
         device: "cpu", "cuda", ...; None takes the accelerator where there is one, of a model its own.
 
@@ -60,7 +62,20 @@ class Explainer:
         CallError: for a model, a label or an ablation that cannot be explained, and without captum.
     """
 
-    def __init__(self, model, processor=None, *, label=None, attributions=True, ablations=(), device=None):
+    def __init__(
+        self,
+        model,
+        processor=None,
+        *,
+        label=None,
+        attributions=True,
+        attribution_tolerance=None,
+        ablations=(),
+        device=None,
+    ):
+        self.attribution_tolerance = TOLERANCE if attribution_tolerance is None else attribution_tolerance
+        if not 0 < self.attribution_tolerance <= 1:
+            raise CallError(f"attribution_tolerance must be > 0 and <= 1, got {attribution_tolerance}.")
         if isinstance(model, PreTrainedModel):
             if processor is None:
                 raise CallError("processor must be given beside a model that is no folder or name, got None.")
@@ -79,16 +94,19 @@ class Explainer:
         self.labels = label_names(self.model.config)
         if label is not None and label not in self.labels:
             raise CallError(f"label must be one of {', '.join(self.labels)}, got {label!r}.")
-        self.label = label
+        self.asked = [] if label is None else [label]
         self.ablations = {str(run): self._load_ablation(str(run)) for run in ablations}
 
-    def __call__(self, text: str | None = None, image=None, target: str | None = None) -> Explanation:
+    def __call__(
+        self, text: str | None = None, image=None, target: str | None = None, labels: Iterable[str] = ()
+    ) -> Explanation:
         """
         Args:
             text, image, target: as the processor takes them of one post; either side may be None.
+            labels: explain these, of each task one at most, and not the explainer's own label, or the answers.
 
         Raises:
-            ValueError: for a picture that cannot be read.
+            ValueError: for a picture that cannot be read, and for what is no label of the model.
             CallError: if nothing is there that the model reads.
         """
         picture = None if is_missing(image) else open_picture(image)
@@ -125,7 +143,8 @@ class Explainer:
         if isinstance(self.model, RadmForImageTextClassification) and read.words and grid is not None:
             found.maps |= self._alignment_map(batch, read, grid)
         logits = _logits(self.model, batch)
-        for task, chosen, answered in self._labels_to_explain(logits):
+        asked = [self.labels.index(label) for label in labels or self.asked]
+        for task, chosen, answered in self._labels_to_explain(logits, asked):
             found.answers.append(self._answer(batch, logits, task, chosen, answered))
             if self.attributions:
                 name = "attributions" if config.tasks is None else f"attributions_{task}"
@@ -152,13 +171,17 @@ class Explainer:
     def _scores(logits: Tensor, config) -> dict[str, float]:
         return dict(zip(label_names(config), label_scores(logits, config)[0].tolist(), strict=True))
 
-    def _labels_to_explain(self, logits: Tensor) -> Iterator[tuple[str, Tensor, bool]]:
-        """Of each task its name, the index of the label `(1,)`, and whether that is the answer: logits `(1, L)`"""
+    def _labels_to_explain(self, logits: Tensor, asked: list[int]) -> Iterator[tuple[str, Tensor, bool]]:
+        """Of each task its name, the index of the label `(1,)`, and whether that is the answer.
+
+        Args:
+            logits: `(1, L)`.
+            asked: labels to explain in place of the answers.
+        """
         first = 0
         for task, width in task_widths(self.model.config).items():
             best = first + int(logits[0, first : first + width].argmax())
-            asked = None if self.label is None else self.labels.index(self.label)
-            chosen = asked if asked is not None and first <= asked < first + width else best
+            chosen = next((label for label in asked if first <= label < first + width), best)
             yield task, torch.tensor([chosen]), chosen == best
             first += width
 
@@ -180,7 +203,8 @@ class Explainer:
     @torch.inference_mode()
     def _grid(self, batch: dict[str, Tensor]) -> tuple[int, int]:
         base = self.model.base_model
-        tokens, _, _ = base.run_image_tower(batch["pixel_values"].to(self.model.device))
+        with left_as_it_was(self.model):  # a batch norm in training would learn from the picture
+            tokens, _, _ = base.run_image_tower(batch["pixel_values"].to(self.model.device))
         return patch_grid(tokens.shape[1] - base.num_prefix_tokens, *batch["pixel_values"].shape[-2:])
 
     def _shared_maps(self, batch: dict[str, Tensor], read: ReadText, grid: tuple | None) -> dict[str, PostMap]:
@@ -219,7 +243,9 @@ class Explainer:
         is_word = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
         if read.text is not None:
             is_word[0] = torch.from_numpy(token_words(read) >= 0)
-        found = integrated_gradients(self.model, batch, chosen, is_word, self.processor.tokenizer.pad_token_id)
+        found = integrated_gradients(
+            self.model, batch, chosen, is_word, self.processor.tokenizer.pad_token_id, self.attribution_tolerance
+        )
         of = PostMap(ATTRIBUTIONS, signed=True)
         if read.text is not None:
             of.words = sum_over_words(found.tokens[0].numpy(), read.words)
@@ -248,7 +274,7 @@ def explain(
         model: folder or Hub name of a classifier, or a model (with `processor=`).
         text, image, target: a post; either side may be None. The picture is a path, bytes, a PIL image or an array.
         data, split, ids, limit, columns: in place of a post a table, see `explain_table`.
-        options: see `Explainer`: `processor`, `label`, `attributions`, `ablations`, `device`.
+        options: see `Explainer`: `processor`, `label`, `attributions`, `attribution_tolerance`, `ablations`, `device`.
 
     Returns: of a post an `Explanation`, of a table a list of them; rows that cannot be read are logged and left out.
 
@@ -257,6 +283,10 @@ def explain(
     """
     if (data is None) == (text is None and image is None):
         raise CallError("text or image must be given, or data, and not both.")
+    of_table = {"split": split, "ids": ids, "limit": limit, "columns": columns}
+    for name, given in (of_table if data is None else {"target": target}).items():
+        if given is not None:
+            raise CallError(f"{name} has no meaning {'without' if data is None else 'beside'} data, got {given!r}.")
     explainer = Explainer(model, **options)
     if data is None:
         return explainer(text, image, target)
@@ -332,10 +362,9 @@ def check_classifier(model: PreTrainedModel, name: str) -> None:
         raise CallError(f"{name} must have two labels or more to be explained, got {model.config.num_labels}.")
 
 
-@torch.inference_mode()
 def _logits(model: PreTrainedModel, batch: dict[str, Tensor]) -> Tensor:
     with left_as_it_was(model):
-        return model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits.float().cpu()
+        return post_logits(model, batch)
 
 
 __all__ = ["LIMIT", "Explainer", "explain", "explain_table"]

@@ -1,24 +1,22 @@
 """Explanations as one HTML page that needs no network, and no script to be read."""
 
-import base64
-import functools
-import io
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from duosent.inference.explanation import Answer, Explanation, PostMap
+from duosent.inference.jpeg_address import jpeg_address
 from duosent.inference.map_colours import CIVIDIS, FAINT, STRONG, colours, opacity, shares
+from duosent.inference.page_template import page_template
 from duosent.inference.picture_maps import Box
 from duosent.inference.word_maps import Word
 
 TEMPLATE = "explanation_page.html.jinja"
 # Longer side of the pictures in the page, in pixels.
 SHOWN_SIDE = 480
+QUALITY = 85
 # Regions named in a table.
 MOST_REGIONS, MOST_WORDS = 8, 3
 # How near to 1 the sum of a whole is.
@@ -39,8 +37,7 @@ def explanation_page(explanations: Iterable[Explanation], left_out: dict[str, st
         left_out: id of each row that could not be read -> the reason; read when all explanations are.
     """
     posts = [post_view(number, found) for number, found in enumerate(explanations, start=1)]
-    template = environment().get_template(TEMPLATE)
-    return template.render(
+    return page_template(TEMPLATE).render(
         posts=posts,
         left_out=left_out or {},
         model=posts[0]["model"] if posts else None,
@@ -49,14 +46,6 @@ def explanation_page(explanations: Iterable[Explanation], left_out: dict[str, st
         chooses=any(post["alignment"] for post in posts),
         faint=FAINT,
         strong=STRONG,
-    )
-
-
-@functools.cache
-def environment() -> Environment:
-    """What stands in a post, a label or a name becomes text, and never a part of the page."""
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
 
 
@@ -93,11 +82,8 @@ def shown_picture(pixels: np.ndarray, box: Box) -> tuple[dict, Box]:
     """The picture as the page has it, small enough, and what the model saw of it there."""
     picture = Image.fromarray(pixels)
     picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=85)
     across, down = picture.width / pixels.shape[1], picture.height / pixels.shape[0]
-    data = base64.b64encode(file.getvalue()).decode()
-    shown = {"data": f"data:image/jpeg;base64,{data}", "width": picture.width, "height": picture.height}
+    shown = {"data": jpeg_address(picture, QUALITY), "width": picture.width, "height": picture.height}
     return shown, Box(box.left * across, box.top * down, box.right * across, box.bottom * down)
 
 

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from duosent.modeling.encoders import tower_tokens
-
 
 @contextmanager
 def held_picture(model: PreTrainedModel) -> Iterator[None]:
@@ -16,19 +14,22 @@ def held_picture(model: PreTrainedModel) -> Iterator[None]:
     Args:
         model: one of duosent's own; afterwards it reads pictures as before.
     """
-    features = []
+    towers, features = model.base_model, []
+    reads, own = towers.read_image, "read_image" in vars(towers)
 
     def read(tower: nn.Module, pixel_values: Tensor) -> Tensor:
         if not features:
-            features.append(tower_tokens(tower, pixel_values=pixel_values[:1]))
+            features.append(reads(tower, pixel_values=pixel_values[:1]))
         return features[0].expand(len(pixel_values), *features[0].shape[1:])
 
-    towers = model.base_model
     towers.read_image = read
     try:
         yield
     finally:
-        del towers.read_image
+        if own:  # training may have put in what remembers a frozen tower
+            towers.read_image = reads
+        else:
+            del towers.read_image
 
 
 __all__ = ["held_picture"]

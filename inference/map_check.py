@@ -15,6 +15,7 @@ from duosent.inference.explanation import Explanation
 from duosent.inference.faithfulness import Faithfulness, by_importance, faithfulness
 from duosent.inference.held_picture import held_picture
 from duosent.inference.hidden_parts import PostParts
+from duosent.inference.left_as_it_was import left_as_it_was
 from duosent.inference.map_controls import edge_scores, likeness, randomised
 from duosent.inference.map_verdicts import Trial, verdicts
 from duosent.inference.pointing_game import deciding_cells, deciding_words, hit
@@ -38,7 +39,8 @@ class Side:
         maps: name of each map -> `(U,)`, how much each unit matters.
         show: `(V, U)` bool, the units that are shown -> a batch of `V` posts.
         controls: name -> `(U,)`, what needs no model to tell.
-        deciding: `(U,)` bool, the units that decide; None where that is not known.
+        deciding: `(U,)` bool, the units that decide; None where that is not known, and where none of them does by
+            itself: no map could hit.
     """
 
     name: str
@@ -64,7 +66,7 @@ def check_maps(
     followed is that of the answer; a map of no task in particular is checked on the first task.
 
     Args:
-        explainer: of the model.
+        explainer: of the model, which stays as it was.
         data: what `load_pairs` takes; where it tells the deciding parts (`duosent.data.rationales`), the pointing game
             is played too.
         split: which part; None where there is only one.
@@ -73,8 +75,8 @@ def check_maps(
         random_orders: the mean of so many stands for chance, for each post and side.
         seed: draws those orders, the random model's weights and the resamples of the intervals.
 
-    Returns: `{"n": posts, "rejected": {id: reason}, "seed", "random_orders", "maps"}`, the last as
-        `duosent.inference.map_verdicts.verdicts` gives it.
+    Returns: `{"n": posts, "rejected": {id: reason}, "seed", "random_orders", "attribution_tolerance", "maps"}`: the
+        tolerance is None without attributions, and the last as `duosent.inference.map_verdicts.verdicts` gives it.
 
     Raises:
         CallError: for an option that cannot be followed.
@@ -85,8 +87,13 @@ def check_maps(
     split, rows = unlabelled_posts(explainer.name, data, split, columns)
     rationales = load_rationales(data, split)
     rng = np.random.default_rng(seed)
-    unlearnt = Explainer(randomised(explainer.model, seed), explainer.processor, attributions=explainer.attributions)
-    trials, rejected = defaultdict(list), {}
+    unlearnt = Explainer(
+        randomised(explainer.model, seed),
+        explainer.processor,
+        attributions=explainer.attributions,
+        attribution_tolerance=explainer.attribution_tolerance,
+    )
+    trials, rejected, explained = defaultdict(list), {}, 0
     for number in tqdm(range(min(limit, len(rows))), unit="post", desc="check"):
         row = rows[number]
         post = {name: row.get(name) for name in ("text", "image", "target")}
@@ -95,17 +102,22 @@ def check_maps(
         except (ValueError, OSError) as error:
             rejected[str(row["id"])] = str(error)
             continue
-        maps_of_chance = unlearnt(**post) if number < RANDOMISED_POSTS else None
+        explained += 1
+        maps_of_chance = None
+        if number < RANDOMISED_POSTS:  # of the same labels: another label's map would differ for its own sake
+            maps_of_chance = unlearnt(**post, labels=[answer.label for answer in found.answers])
         rationale = Rationale() if rationales is None else rationales[number]
         for side in sides(explainer, post, found, rationale):
             others = {} if maps_of_chance is None else scores_by_map(maps_of_chance, side.name)
-            for name, trial in _trials(explainer, found, side, others, random_orders, rng):
-                trials[name, side.name].append(trial)
+            with left_as_it_was(explainer.model):
+                for name, trial in _trials(explainer, found, side, others, random_orders, rng):
+                    trials[name, side.name].append(trial)
     return {
-        "n": min(limit, len(rows)) - len(rejected),
+        "n": explained,
         "rejected": rejected,
         "seed": seed,
         "random_orders": random_orders,
+        "attribution_tolerance": explainer.attribution_tolerance if explainer.attributions else None,
         "maps": verdicts(trials, seed),
     }
 
@@ -120,11 +132,15 @@ def sides(explainer: Explainer, post: dict, found: Explanation, rationale: Ratio
     if words and len(places) > 1:
         known = rationale.words
         deciding = None if known is None else deciding_words([word.text for word in found.words], known)
-        yield Side("words", words, parts.with_words, deciding=deciding)
+        yield Side("words", words, parts.with_words, deciding=_if_any(deciding))
     if cells and grid[0] * grid[1] > 1:
         deciding = None if rationale.pixels is None else deciding_cells(rationale.pixels, grid)
         edges = {"edges": edge_scores(batch["pixel_values"][0], grid)}
-        yield Side("picture", cells, parts.with_cells, edges, deciding)
+        yield Side("picture", cells, parts.with_cells, edges, _if_any(deciding))
+
+
+def _if_any(deciding: np.ndarray | None) -> np.ndarray | None:
+    return None if deciding is None or not deciding.any() else deciding
 
 
 def scores_by_map(found: Explanation, side: str) -> dict[str, np.ndarray]:

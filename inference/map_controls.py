@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from duosent.inference.picture_maps import cell_of_pixels
+from duosent.inference.picture_maps import mean_over_patches
 
 
 def edge_scores(pixel_values: Tensor, grid: tuple[int, int]) -> np.ndarray:
@@ -27,8 +27,7 @@ def edge_scores(pixel_values: Tensor, grid: tuple[int, int]) -> np.ndarray:
     """
     brightness = pixel_values.mean(dim=0).numpy()
     size = np.hypot(sobel(brightness, axis=0), sobel(brightness, axis=1))
-    cells = cell_of_pixels(grid, *size.shape).ravel()
-    return np.bincount(cells, size.ravel()) / np.bincount(cells)
+    return mean_over_patches(size, grid).ravel()
 
 
 def randomised(model: PreTrainedModel, seed: int) -> PreTrainedModel:

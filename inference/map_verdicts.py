@@ -43,7 +43,8 @@ def verdicts(trials: Mapping[tuple[str, str], list[Trial]], seed: int) -> list[d
     `figures` and `controls` are means over posts. `gains` has for each control and figure `mean`, `low` and `high`, by
     how much the map is better, with its 95 % bootstrap interval over posts, and `p`, of "as good as the control",
     corrected for all curves, controls, maps and sides of the call (Holm). `trusted` says that both curves beat every
-    control (p < 0.05) and that the map is not that of a random model; `why` says what it fails.
+    control (p < 0.05; of n posts p is 1 / 2^(n - 1) or more) and that the map is not that of a random model; `why`
+    says what it fails.
 
     Args:
         trials: name of the map and of the side -> the posts, one or more.
@@ -70,7 +71,8 @@ def _entry(name: str, side: str, trials: list[Trial], seed: int) -> dict:
     alike = [trial.likeness for trial in trials if trial.likeness is not None]
     pointing = None
     if known:
-        hits = interval([trial.hit for trial in known], seed)
+        of_posts = [trial.hit for trial in known]
+        hits = _interval(of_posts, _resampled_means(of_posts, seed))
         pointing = {"hits": hits.pop("mean"), "chance": float(np.mean([trial.chance for trial in known])), **hits}
         pointing["n"] = len(known)
     return {
@@ -80,7 +82,7 @@ def _entry(name: str, side: str, trials: list[Trial], seed: int) -> dict:
         "figures": _means([trial.figures for trial in trials]),
         "controls": {control: _means([trial.controls[control] for trial in trials]) for control in trials[0].controls},
         "gains": {control: _gains(trials, control, seed) for control in trials[0].controls},
-        "likeness": {**interval(alike, seed), "n": len(alike)} if alike else None,
+        "likeness": {**_interval(alike, _resampled_means(alike, seed)), "n": len(alike)} if alike else None,
         "pointing": pointing,
     }
 
@@ -92,10 +94,19 @@ def _gains(trials: list[Trial], control: str, seed: int) -> dict[str, dict[str, 
         differences = [
             sign * (getattr(trial.figures, figure) - getattr(trial.controls[control], figure)) for trial in trials
         ]
-        gains[figure] = interval(differences, seed)
+        means = _resampled_means(differences, seed)
+        gains[figure] = _interval(differences, means)
         if figure in DECISIVE:
-            gains[figure]["p"] = bootstrap_p_value(_resampled_means(differences, seed))
+            gains[figure]["p"] = max(bootstrap_p_value(means), least_p_value(len(trials)))
     return gains
+
+
+def least_p_value(posts: int) -> float:
+    """The smallest p value that so many posts can show: that of a two-sided sign test where all of them agree.
+
+    Of very few posts all resamples are alike, and the bootstrap alone would be sure.
+    """
+    return 0.5 ** (posts - 1)
 
 
 def _failings(entry: dict) -> list[str]:
@@ -110,13 +121,18 @@ def _failings(entry: dict) -> list[str]:
     return why
 
 
-def interval(values: list[float], seed: int) -> dict[str, float]:
-    """Mean of a figure over posts, and its 95 % bootstrap percentile interval."""
-    low, high = percentile_interval(_resampled_means(values, seed))
+def _interval(values: list[float], means: np.ndarray) -> dict[str, float]:
+    """Mean of a figure over posts, and its 95 % bootstrap percentile interval.
+
+    Args:
+        means: `_resampled_means` of the values.
+    """
+    low, high = percentile_interval(means)
     return {"mean": float(np.mean(values)), "low": low, "high": high}
 
 
 def _resampled_means(values: list[float], seed: int) -> np.ndarray:
+    """Means over posts that are drawn with replacement, `(S,)`."""
     weights = np.concatenate(list(resampled_posts(len(values), RESAMPLES, seed)))
     return weights.astype(np.float64) @ np.asarray(values) / len(values)
 
@@ -125,4 +141,4 @@ def _means(figures: list[Faithfulness]) -> dict[str, float]:
     return Faithfulness(*np.mean(figures, axis=0).tolist())._asdict()
 
 
-__all__ = ["Trial", "interval", "verdicts"]
+__all__ = ["Trial", "verdicts"]

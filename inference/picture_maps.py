@@ -74,6 +74,11 @@ def sum_over_patches(pixels: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     return np.bincount(cell, pixels.ravel(), minlength=grid[0] * grid[1]).reshape(grid)
 
 
+def mean_over_patches(pixels: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """The mean over the pixels of each patch, of which each has one or more: `(height, width)` -> `(rows, columns)`"""
+    return sum_over_patches(pixels, grid) / sum_over_patches(np.ones(pixels.shape), grid)
+
+
 def over_picture(patches: np.ndarray, box: Box, width: int, height: int) -> np.ndarray:
     """A map at the picture's own size: each pixel has the value of the patch that its centre lies in.
 
@@ -90,4 +95,13 @@ def over_picture(patches: np.ndarray, box: Box, width: int, height: int) -> np.n
     return pixels
 
 
-__all__ = ["Box", "cell_of_pixels", "cells", "over_picture", "patch_grid", "seen_box", "sum_over_patches"]
+__all__ = [
+    "Box",
+    "cell_of_pixels",
+    "cells",
+    "mean_over_patches",
+    "over_picture",
+    "patch_grid",
+    "seen_box",
+    "sum_over_patches",
+]

@@ -6,12 +6,13 @@ words, or of cells, that would have been hits.
 
 import numpy as np
 
-from duosent.inference.picture_maps import cell_of_pixels
+from duosent.inference.picture_maps import mean_over_patches
 
 
 def deciding_words(words: list[str], rationale: frozenset[str]) -> np.ndarray:
     """`(W,)` bool, which words of a post are among those that decide, case and punctuation aside."""
-    return np.array([_bare(word) in rationale for word in words], bool)
+    deciding = {_bare(word) for word in rationale}
+    return np.array([_bare(word) in deciding for word in words], bool)
 
 
 def deciding_cells(pixels: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
@@ -23,8 +24,7 @@ def deciding_cells(pixels: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """
     for axis in (0, 1):  # no cell without a pixel
         pixels = pixels.repeat(-(-grid[axis] // pixels.shape[axis]), axis)
-    cells = cell_of_pixels(grid, *pixels.shape).ravel()
-    return np.bincount(cells, pixels.ravel()) / np.bincount(cells) >= 0.5
+    return mean_over_patches(pixels, grid).ravel() >= 0.5
 
 
 def hit(scores: np.ndarray, deciding: np.ndarray) -> float:
@@ -33,7 +33,8 @@ def hit(scores: np.ndarray, deciding: np.ndarray) -> float:
 
 
 def _bare(word: str) -> str:
-    return "".join(letter for letter in word.lower() if letter.isalnum())
+    """A word of nothing but signs, such as an emoji, stays what it is."""
+    return "".join(letter for letter in word.lower() if letter.isalnum()) or word.lower()
 
 
 __all__ = ["deciding_cells", "deciding_words", "hit"]

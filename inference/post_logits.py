@@ -17,8 +17,13 @@ def post_logits(model: PreTrainedModel, batch: dict[str, Tensor]) -> Tensor:
         batch: a collator's, with both sides. The tower of a side that no post has is not run.
     """
     model.eval()
-    batch = {name: tensor.to(model.device) for name, tensor in without_full_masks(_without_absent_side(batch)).items()}
-    return model(**batch).logits.float().cpu()
+    inputs = model_inputs(model, without_full_masks(_without_absent_side(batch)))
+    return model(**inputs).logits.float().cpu()
+
+
+def model_inputs(model: PreTrainedModel, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What of a batch an answer needs, all but the labels, on the model's device."""
+    return {name: tensor.to(model.device) for name, tensor in batch.items() if "labels" not in name}
 
 
 def readable_posts(model: PreTrainedModel, batch: dict[str, Tensor]) -> Tensor:
@@ -35,4 +40,4 @@ def _without_absent_side(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in batch.items() if name not in SIDES[absent[0]]}
 
 
-__all__ = ["post_logits", "readable_posts"]
+__all__ = ["model_inputs", "post_logits", "readable_posts"]

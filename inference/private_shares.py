@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from duosent.inference.left_as_it_was import left_as_it_was
+from duosent.inference.post_logits import model_inputs
 from duosent.modeling.modeling_mdse import MdseForImageTextClassification
 
 # The parts that a config's `text_private` and `image_private` build.
@@ -40,7 +41,7 @@ def shared_parts(model: MdseForImageTextClassification, batch: dict[str, Tensor]
         batch: a collator's, with both sides. Of a side that a post lacks the one learned token has it all.
     """
     with left_as_it_was(model):
-        output = model(**_inputs(model, batch), output_importance=True)
+        output = model(**model_inputs(model, batch), output_importance=True)
     parts = {}
     for side, importance in (("text", output.text_importance), ("image", output.image_importance)):
         if importance is not None:
@@ -68,7 +69,7 @@ def private_logits(model: MdseForImageTextClassification, batch: dict[str, Tenso
     One model, whose other weights were trained beside the missing ones: an intervention, not the paper's separately
     trained models.
     """
-    inputs = _inputs(model, batch)
+    inputs = model_inputs(model, batch)
     with left_as_it_was(model):
         logits = {"full": model(**inputs).logits}
         for side in PRIVATE_PARTS:
@@ -82,10 +83,6 @@ def _with_parts(module: PreTrainedModel, parts: dict) -> PreTrainedModel:
     view = copy.copy(module)
     view._modules = {**module._modules, **parts}
     return view
-
-
-def _inputs(model: PreTrainedModel, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.to(model.device) for name, tensor in batch.items() if "labels" not in name}
 
 
 __all__ = ["PRIVATE_PARTS", "SharedParts", "private_logits", "shared_parts", "without_private"]

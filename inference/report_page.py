@@ -1,11 +1,7 @@
 """An error report as one HTML page that needs nothing but itself: pictures, plots and style lie inside."""
 
-import functools
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from duosent.inference.error_slices import FEW
+from duosent.inference.page_template import page_template
 from duosent.inference.report_plots import curves_plot, difference_plot, interval_plot, reliability_panel
 
 TEMPLATE = "report.html.jinja"
@@ -24,7 +20,7 @@ def report_page(report: dict, pictures: dict[int, str | None]) -> str:
     """
     plots = {task: _plots(task, of_task, report["metrics"]) for task, of_task in report["tasks"].items()}
     against, curves = report["metrics"].get("against"), report["curves"]
-    return _template().render(
+    return page_template(TEMPLATE, percent=_percent, interval=_interval).render(
         report=report,
         metrics=report["metrics"],
         pictures=pictures,
@@ -75,19 +71,6 @@ def _drift_plot(against: dict):
         for line in against["lines"]
     ]
     return difference_plot(rows, "new less old", "What moved since before")
-
-
-@functools.cache
-def _template():
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": _percent, "interval": _interval}
-    return environment.get_template(TEMPLATE)
 
 
 def _percent(share: float) -> str:

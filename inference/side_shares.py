@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from duosent.inference.label_odds import odds_of
 from duosent.inference.left_as_it_was import left_as_it_was
+from duosent.inference.post_logits import model_inputs
 
 
 class SideValues(NamedTuple):
@@ -37,16 +38,21 @@ def side_values(model: PreTrainedModel, batch: dict[str, Tensor], chosen: Tensor
         batch: a collator's, with both sides.
         chosen: index of the label of each post, `(B,)`.
     """
-    inputs = {name: tensor.to(model.device) for name, tensor in batch.items() if "labels" not in name}
     rows = len(chosen)
-    asked = {name: torch.cat([tensor] * 4) for name, tensor in inputs.items()}
+    asked = {name: torch.cat([tensor] * 4) for name, tensor in model_inputs(model, batch).items()}
     text = torch.tensor([True, True, False, False]).repeat_interleave(rows).to(model.device)
     image = torch.tensor([True, False, True, False]).repeat_interleave(rows).to(model.device)
     asked["text_present"] = asked["text_present"] & text
     asked["image_present"] = asked["image_present"] & image
     with left_as_it_was(model):
         logits = model(**asked).logits.float().cpu()
-    return SideValues(*odds_of(logits, chosen.cpu().repeat(4), model.config).split(rows))
+    both, words, picture, neither = odds_of(logits, chosen.cpu().repeat(4), model.config).split(rows)
+    # One post in two rows of a batch may differ in the last bit, but what is not there, or not read, moves nothing.
+    has_text = batch["text_present"].cpu().bool() & (model.config.text_config is not None)
+    has_image = batch["image_present"].cpu().bool() & (model.config.vision_config is not None)
+    both = torch.where(has_text, torch.where(has_image, both, words), picture)
+    neither = torch.where(has_text, torch.where(has_image, neither, picture), words)
+    return SideValues(both, words, picture, neither)
 
 
 def shapley_shares(values: SideValues) -> Shares:

@@ -1,10 +1,8 @@
 """Pictures small enough that many go into one page."""
 
-import base64
-import io
-
 import PIL.Image
 
+from duosent.inference.jpeg_address import jpeg_address
 from duosent.processing.pictures import open_picture
 
 # Pixels of the longer side: sharp at half of that on a phone's screen.
@@ -25,9 +23,7 @@ def thumbnail(picture) -> str | None:
     except ValueError:
         return None
     small.thumbnail((SIZE, SIZE), PIL.Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return jpeg_address(small, QUALITY)
 
 
 __all__ = ["thumbnail"]

@@ -217,6 +217,7 @@ def evaluate(
     calibration: Calibration | None = None,
     cache_pictures: str | None = None,
     command: str | None = None,
+    rows: Dataset | None = None,
 ) -> dict:
     """Evaluate a checkpoint on one part of a data set.
 
@@ -235,6 +236,7 @@ def evaluate(
         calibration: what is said of scores; one with `fit` is written into the checkpoint's config.
         cache_pictures: folder of resized pictures, as in `ImageTextTrainingArguments`; None keeps none.
         command: the command line, for the records.
+        rows: the posts of the part as `ClassificationTask.load` gives them, where a caller has them; None reads them.
 
     Returns: what the file holds, the keys of `metrics.json`.
 
@@ -251,12 +253,14 @@ def evaluate(
     if consistent:
         check_consistent(model.config)
     columns = aim.evaluation_columns(model.config, run.get("columns", {}), columns or {})
-    splits = aim.load(data, columns, model.config.tasks or label_names(model.config))
-    _check_part(splits, split, data)
+    if rows is None:
+        splits = aim.load(data, columns, model.config.tasks or label_names(model.config))
+        _check_part(splits, split, data)
+        rows = splits[split]
     if calibration.fit:
-        _check_unseen(splits[split], split, run)
+        _check_unseen(rows, split, run)
     if sides:
-        check_sides(model, splits[split], split)
+        check_sides(model, rows, split)
     with tempfile.TemporaryDirectory() as folder:
         args = ImageTextTrainingArguments(
             folder,
@@ -270,7 +274,7 @@ def evaluate(
         trainer = _quiet_trainer(aim, model, processor, args)
         sides_seed = (run.get("seed") or 0) if sides else None
         files = [file and Path(file) for file in (predictions, side_predictions)]
-        figures = _evaluate_part(aim, trainer, splits[split], split, files[0], sides_seed, files[1]) | {
+        figures = _evaluate_part(aim, trainer, rows, split, files[0], sides_seed, files[1]) | {
             "model": run.get("model", model.config.model_type),
             "seed": run.get("seed"),
             "data": str(data),

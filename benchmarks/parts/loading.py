@@ -6,6 +6,7 @@ round opens the file anew where it goes from end to end; workers are started wit
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -48,15 +49,12 @@ def measure(options: argparse.Namespace) -> list[Row]:
 def measure_shape(name: str, shape: Shape, source: str, options: argparse.Namespace) -> list[Row]:
     posts = open_posts(source, options)
     processor = processor_of(options, posts, shape.image_size)
-    shape = replace(shape, vocabulary=max(shape.vocabulary, len(processor.tokenizer)))
-    torch.manual_seed(options.seed)
-    model = build("mdse", shape, options.attention_dropout)
-    optimizers = [torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)]
+    model = model_of(shape, len(processor.tokenizer), options)
     collate = ImageTextCollator(processor)
     load = partial(loader, collate=collate, batch_size=shape.batch_size, count=options.posts)
     batches = list(load(posts, workers=0))
 
-    steps = {FORWARD: partial(answer, model, batches), STEP: partial(learn, model, batches, optimizers)}
+    steps = model_alone(model, batches)
     for workers in options.workers:
         ready = load(posts, workers=workers)
         steps["loader alone", workers] = partial(list, ready)
@@ -78,6 +76,18 @@ def measure_shape(name: str, shape: Shape, source: str, options: argparse.Namesp
 def loader(rows: Dataset, collate: ImageTextCollator, batch_size: int, count: int, workers: int) -> DataLoader:
     some = rows.select(range(min(count, len(rows))))
     return DataLoader(some, batch_size=batch_size, collate_fn=collate, num_workers=workers)
+
+
+def model_of(shape: Shape, words: int, options: argparse.Namespace) -> nn.Module:
+    """MDSE, which knows so many words or more."""
+    torch.manual_seed(options.seed)
+    return build("mdse", replace(shape, vocabulary=max(shape.vocabulary, words)), options.attention_dropout)
+
+
+def model_alone(model: nn.Module, batches: list[dict[str, Tensor]]) -> dict[str, Callable[[], None]]:
+    """What a loader has to keep up with: the forward, and the training step, of batches at hand."""
+    optimizers = [torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)]
+    return {FORWARD: partial(answer, model, batches), STEP: partial(learn, model, batches, optimizers)}
 
 
 def answer(model: nn.Module, batches: list[dict[str, Tensor]] | DataLoader) -> None:

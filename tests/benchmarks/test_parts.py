@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 
-from benchmarks import exported_posts, first_answer
+from benchmarks import exported_posts, first_answer, loader
 from benchmarks.__main__ import PARTS, main, parse
 from benchmarks.models import COMPARISONS, TOWERS, build_all
 from benchmarks.parts import autogluon, feeding, gpu, residual_attention
@@ -30,8 +30,9 @@ SIZES = {
     "patch_size": 8,
     "batch_size": 2,
 }
-TINY = [word for name, size in SIZES.items() for word in (f"--{name.replace('_', '-')}", str(size))]
-TINY += ["--rounds", "2", "--warmup", "0", "--threads", "1", "--picture", "48", "32"]
+SHAPE = [word for name, size in SIZES.items() for word in (f"--{name.replace('_', '-')}", str(size))]
+SHAPE += ["--rounds", "2", "--picture", "48", "32"]
+TINY = [*SHAPE, "--warmup", "0", "--threads", "1"]
 
 
 def tiny(*words: str):
@@ -177,6 +178,17 @@ def test_loading_stands_beside_forward_and_training_step(measure):
         ("0 workers, small", "loader alone", "training step alone"),
         ("0 workers, small", "from Parquet", "forward alone"),
     }
+
+
+def test_ways_to_decode_stand_beside_the_model_and_every_pixel(tmp_path):
+    rows = loader.measure(loader.parse([*SHAPE, "--rows", "4", "--workers", "1"]), tmp_path)
+    ways = loader.EVERY_PIXEL, loader.REDUCED, loader.CACHED
+    pairs = {(way, model) for way in ways for model in ("forward alone", "training step alone")}
+    pairs |= {(way, loader.EVERY_PIXEL) for way in ways[1:]}
+    assert {(row.subject, row.against) for row in rows if row.ratio is not None} == pairs
+    memory = {row.subject: row for row in rows if row.ratio is None}
+    assert set(memory) == set(ways) and all(row.value.median > 1 for row in memory.values())
+    assert {row.what for row in rows} == {"1 workers"}
 
 
 def test_startup_takes_over_what_first_answer_measures(measure, monkeypatch):

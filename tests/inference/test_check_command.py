@@ -11,6 +11,7 @@ from exports import save_checkpoint, tiny_classifier
 from PIL import Image
 
 from duosent import cli
+from duosent.inference.attributions import integrated_gradients
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,24 @@ def test_the_report_is_shown_and_written(checkpoint, posts, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == report
 
 
+def test_the_tolerance_holds_for_the_model_and_for_random_weights(checkpoint, posts, monkeypatch, capsys):
+    """Two posts, explained by both."""
+    tolerances = []
+
+    def noted(*args):
+        tolerances.append(args[-1])
+        return integrated_gradients(*args)
+
+    monkeypatch.setattr("duosent.inference.explaining.integrated_gradients", noted)
+    words = ["explain", checkpoint, "--check", posts, "--random-orders", "1", "--json"]
+    assert cli.main([*words, "--attribution-tolerance", "0.5"]) == 0
+    assert json.loads(capsys.readouterr().out)["attribution_tolerance"] == 0.5
+    assert tolerances == [0.5] * 4
+    assert cli.main(words) == 0
+    assert json.loads(capsys.readouterr().out)["attribution_tolerance"] == 0.01
+    assert tolerances[4:] == [0.01] * 4
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -64,6 +83,10 @@ def test_the_report_is_shown_and_written(checkpoint, posts, tmp_path, capsys):
         (["--check", "posts", "--data", "posts"], "--data has no meaning beside --check."),
         (["--check", "posts", "--limit", "0"], "--limit must be >= 1, got 0."),
         (["--check", "posts", "--random-orders", "0"], "--random-orders must be >= 1, got 0."),
+        (
+            ["--check", "posts", "--no-attributions", "--attribution-tolerance", "0.1"],
+            "--attribution-tolerance has no meaning beside --no-attributions.",
+        ),
         (["--check", "posts", "--output", "."], "--output . is a folder."),
         (["--text", "sun", "--output", "page.html", "--seed", "1"], "--seed belongs to --check."),
         (["--text", "sun"], "--output is needed: the page to write."),

@@ -26,6 +26,7 @@ from duosent.inference.error_report import error_report
 from duosent.inference.evaluated_part import EvaluatedPart
 from duosent.inference.evaluation import evaluate
 from duosent.inference.report_page import report_page
+from duosent.training import classification_task
 from duosent.training.checkpoints import CallError, read_run
 from duosent.training.metrics import ImageTextMetrics
 
@@ -489,6 +490,21 @@ def test_a_wrong_call_is_one_sentence(made, checkpoint, data, tmp_path, capsys, 
     ):
         evaluate(checkpoint, data, "validation", report=str(tmp_path / "page"))
     assert not (tmp_path / "page").exists()
+
+
+def test_posts_that_are_looked_into_are_read_once(checkpoint, data, made, monkeypatch):
+    load, sources = classification_task.load_pairs, []
+
+    def noted(source, **columns):
+        sources.append(source)
+        return load(source, **columns)
+
+    monkeypatch.setattr(classification_task, "load_pairs", noted)
+    figures = evaluate(checkpoint, data, "validation", slices=True, use_cpu=True)
+    assert sources == [data]
+    assert figures["fingerprint"] == made["metrics"]["fingerprint"]
+    with pytest.raises(CallError, match="has no dev part, only train, validation"):
+        evaluate(checkpoint, data, "dev", slices=True, use_cpu=True)
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,9 @@ def test_one_post(capsys, checkpoint, table, tmp_path):
     )
     assert list(loaded.maps) == ["alignment", "attributions"] and (maps / "alignment.png").is_file()
     assert "so very good" in page.read_text(encoding="utf-8")
+    code, out, _ = call(capsys, *words, "--attribution-tolerance", "1", "--json")
+    [coarse] = json.loads(out)["posts"][0]["answers"]
+    assert code == 0 and coarse["attributions"]["steps"] == 16 < answer["attributions"]["steps"]
     code, out, _ = call(capsys, *words, "--no-attributions", "--label", "neutral")
     assert code == 0 and "neutral" in out and f"The page is {page}." in out
     assert "Attributions" not in page.read_text(encoding="utf-8")
@@ -87,4 +90,6 @@ def test_what_is_no_checkpoint_and_no_label_of_it(capsys, checkpoint, tmp_path):
     assert "neither a folder with a checkpoint" in wrong_call(capsys, "explain", "no/such/folder", *words)
     sentence = wrong_call(capsys, "explain", checkpoint, *words, "--label", "glad")
     assert "label must be one of negative, neutral, positive, got 'glad'." in sentence
+    sentence = wrong_call(capsys, "explain", checkpoint, *words, "--attribution-tolerance", "nan")
+    assert "attribution_tolerance must be > 0 and <= 1, got nan." in sentence
     assert not (tmp_path / "page.html").exists()

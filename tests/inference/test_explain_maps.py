@@ -118,6 +118,8 @@ def test_a_side_that_is_left_out_is_a_missing_side(models, name):
             assert getattr(values, part)[row].item() == pytest.approx(odds_by_hand(logits, CHOSEN[row]), abs=2e-4)
     shares = shapley_shares(values)
     assert shares.picture[2] == 0 and shares.words[3] == 0  # what a post lacks moves nothing
+    assert name != "text" or (shares.picture == 0).all()  # nor does what a model does not read
+    assert name != "image" or (shares.words == 0).all()
 
 
 # MDSE: shared and private.
@@ -263,6 +265,25 @@ def test_attributions_are_the_mean_gradient_along_the_path(models):
     close(found.tokens[0].float(), by_hand, atol=0.02 * float(by_hand.abs().max()))
     by_hand = (of_pixels.mean(dim=0) * picture[0]).sum(dim=0)
     close(found.pixels[0].float(), by_hand, atol=0.02 * float(by_hand.abs().max()))
+
+
+def test_a_larger_tolerance_takes_fewer_points_and_is_kept(models):
+    """What the sum must come to is read from both ends by calls of their own."""
+    model, batch = models["radm"], posts()
+    words = words_of(batch)
+    fine, coarse = (integrated_gradients(model, batch, CHOSEN, words, 3, share) for share in (TOLERANCE, 0.3))
+    assert (coarse.steps <= fine.steps).all() and coarse.steps.sum() < fine.steps.sum()
+    empty = {
+        **batch,
+        "input_ids": torch.where(words, 3, batch["input_ids"]),
+        "pixel_values": torch.zeros(4, 3, 32, 32),
+    }
+    with torch.no_grad():
+        ends = [model(**of).logits.tolist() for of in (batch, empty)]
+    for row in range(4):
+        value, baseline = (odds_by_hand(end[row], int(CHOSEN[row])) for end in ends)
+        attributed = float(coarse.tokens[row].sum() + coarse.pixels[row].sum())
+        assert abs(attributed - (value - baseline)) <= max(0.3 * abs(value - baseline), FLOOR) + 1e-4
 
 
 def test_where_the_steps_end_the_gap_is_told(models, monkeypatch):

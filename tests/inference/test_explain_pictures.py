@@ -11,7 +11,14 @@ from PIL import Image
 from transformers import CLIPImageProcessor, ViTImageProcessor
 
 from duosent.inference.map_colours import BLUE, CIVIDIS, ORANGE, colour_picture, colours, shares
-from duosent.inference.picture_maps import Box, over_picture, patch_grid, seen_box, sum_over_patches
+from duosent.inference.picture_maps import (
+    Box,
+    mean_over_patches,
+    over_picture,
+    patch_grid,
+    seen_box,
+    sum_over_patches,
+)
 
 NAN = math.nan
 
@@ -86,6 +93,13 @@ def test_sums_over_patches_lose_nothing(rows, columns, height, width, seed):
             by_hand[(2 * y + 1) * rows // (2 * height)][(2 * x + 1) * columns // (2 * width)] += pixels[y, x]
     np.testing.assert_allclose(sums, by_hand, atol=1e-12)
     assert sums.sum() == pytest.approx(pixels.sum())
+
+
+def test_means_over_patches_of_unequal_size():
+    """Five columns in two cells: the middle one, whose centre is the border, is the second cell's."""
+    pixels = np.array([[1.0, 3.0, 6.0, 7.0, 8.0], [1.0, 3.0, 0.0, 0.0, 0.0]])
+    assert mean_over_patches(pixels, (1, 2)).tolist() == [[2.0, 3.5]]
+    assert mean_over_patches(pixels > 2, (2, 2)).tolist() == [[0.5, 1.0], [0.5, 0.0]]
 
 
 def test_shares_are_of_the_largest_and_of_nothing_nothing():

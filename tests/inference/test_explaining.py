@@ -155,6 +155,17 @@ def test_maps_of_a_cnn_are_its_last_grid(tokenizer, processor):
     assert of.maps["importance"].patches.shape == (4, 4)
 
 
+def test_a_cnn_in_training_learns_nothing_from_what_it_explains(tokenizer, processor):
+    resnet = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}
+    vision = {**resnet, "layer_type": "basic"}
+    model = model_of("mdse", tokenizer, vision_config=vision, freeze_batch_norm=False).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    Explainer(model, processor, attributions=False)(TEXT_OF_POST, picture())
+    assert [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])] == []
+    assert [module.training for module in model.modules()] == modes
+
+
 def test_laid_over_the_picture(found):
     of = found["mdse"]
     laid = of.over_picture("importance")
@@ -207,6 +218,10 @@ def test_what_cannot_be_explained_is_told(checkpoint, tokenizer, processor):
         duosent.explain(checkpoint, "good", label="glad")
     with pytest.raises(CallError, match="text or image must be given, or data, and not both"):
         duosent.explain(checkpoint)
+    with pytest.raises(CallError, match="limit has no meaning without data, got 3"):
+        duosent.explain(checkpoint, "good", limit=3)
+    with pytest.raises(CallError, match="target has no meaning beside data, got 'dog'"):
+        duosent.explain(checkpoint, data="posts", target="dog")
     with pytest.raises(CallError, match="processor must be given"):
         duosent.explain(model_of("mdse", tokenizer), "good")
     questions = RadmForVisualQuestionAnswering(model_of("radm", tokenizer).config)

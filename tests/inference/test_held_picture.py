@@ -28,6 +28,23 @@ def test_many_texts_beside_one_picture_are_answered_as_with_a_picture_each(name)
         torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
 
 
+def test_what_training_put_in_to_read_pictures_stays():
+    model = build(CLASSIFIERS["mdse"][0])
+    towers, plain, read = model.base_model, model.base_model.read_image, []
+
+    def remembers(tower, pixel_values):
+        read.append(len(pixel_values))
+        return plain(tower, pixel_values=pixel_values)
+
+    towers.read_image = remembers
+    batch = {key: tensor for key, tensor in make_batch().items() if key != "labels"}
+    with held_picture(model):
+        post_logits(model, batch)
+    assert towers.read_image is remembers
+    post_logits(model, batch)
+    assert read == [1, 4]
+
+
 def test_the_model_reads_pictures_again_after_an_error():
     model = build(CLASSIFIERS["mdse"][0])
     with pytest.raises(RuntimeError, match="stop"), held_picture(model):

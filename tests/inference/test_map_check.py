@@ -68,6 +68,15 @@ def test_every_map_is_checked_on_both_sides_and_no_post_is_lost(report):
     json.dumps(report)
 
 
+def test_posts_of_one_id_are_counted_one_by_one(explainer, tmp_path):
+    broken = {"bytes": b"no picture", "path": None}
+    rows = {"id": ["a", "a", "b"], "text": TEXTS[:3], "image": [broken, broken, {"bytes": png(0), "path": None}]}
+    pq.write_table(pa.table(rows), tmp_path / "validation.parquet")
+    report = check_maps(explainer, str(tmp_path), random_orders=1)
+    assert report["n"] == 1 and list(report["rejected"]) == ["a"]
+    assert {entry["n"] for entry in report["maps"]} == {1}
+
+
 def test_pointing_is_played_where_the_deciding_part_is_known(report):
     checked = {(entry["map"], entry["side"]): entry["pointing"] for entry in report["maps"]}
     # One of five words, one of two; four cells of sixteen.
@@ -76,15 +85,59 @@ def test_pointing_is_played_where_the_deciding_part_is_known(report):
     assert (checked["importance", "picture"]["n"], checked["importance", "picture"]["chance"]) == (1, 4 / 16)
 
 
+def test_pointing_is_not_played_where_no_part_can_be_hit(explainer, tmp_path):
+    """The deciding word is not in the text, and what decides in the picture is less than half of a cell."""
+    dot, mask = np.zeros((64, 64), np.uint8), io.BytesIO()
+    dot[20:26, 20:26] = 255
+    Image.fromarray(dot).save(mask, "PNG")
+    rows = {"text": TEXTS[:1], "image": [{"bytes": png(0), "path": None}]}
+    rows |= {"text_rationale": [["rain"]], "image_rationale": [mask.getvalue()]}
+    pq.write_table(pa.table(rows), tmp_path / "validation.parquet")
+    report = check_maps(explainer, str(tmp_path), random_orders=1)
+    assert [entry["side"] for entry in report["maps"]] == ["words", "words", "picture", "picture"]
+    assert [entry["pointing"] for entry in report["maps"]] == [None] * 4
+
+
 def test_likeness_is_that_to_a_model_of_random_weights(report):
     for entry in report["maps"]:
         assert entry["likeness"]["n"] == entry["n"]
         assert -1 <= entry["likeness"]["low"] <= entry["likeness"]["mean"] <= entry["likeness"]["high"] <= 1
 
 
+def test_random_weights_are_asked_for_the_label_of_the_model(explainer, posts, monkeypatch):
+    """The map of another label may be the other way round, and pass for one that is unlike."""
+    explained = []
+
+    class Noted(Explainer):
+        def __call__(self, *args, **kwargs):
+            explained.append(super().__call__(*args, **kwargs))
+            return explained[-1]
+
+    monkeypatch.setattr("duosent.inference.map_check.Explainer", Noted)
+    check_maps(explainer, posts, limit=2, random_orders=1, seed=2)
+    rows = pq.read_table(f"{posts}/validation.parquet").slice(0, 2).to_pylist()
+    expected = [explainer(row["text"], row["image"]).answers[0].label for row in rows]
+    assert [found.answers[0].label for found in explained] == expected
+    assert not all(found.answers[0].answered for found in explained)  # which it would not have answered
+
+
 def test_the_same_seed_gives_the_same_report(explainer, posts, report):
     assert check_maps(explainer, posts, random_orders=2, seed=3) == report
     assert check_maps(explainer, posts, random_orders=2, seed=4)["maps"] != report["maps"]
+
+
+def test_the_model_is_left_as_it_was(explainer, posts):
+    model, part = explainer.model, explainer.model.classifier
+    model.train()
+    part.eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    try:
+        check_maps(explainer, posts, limit=1, random_orders=1)
+        assert [module.training for module in model.modules()] == modes
+    finally:
+        model.eval()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_deletion_of_words_is_that_of_texts_without_them(explainer, posts, processor):

@@ -64,6 +64,14 @@ def test_a_map_like_that_of_a_random_model_is_not_trusted():
     assert entry["trusted"]
 
 
+@pytest.mark.parametrize(("n", "p"), [(1, 1), (2, 1), (5, 2 / 16), (7, 2 / 64), (8, 2 / 128)])
+def test_a_few_posts_prove_little_however_clear_they_are(n, p):
+    """All of n posts are better: by chance alone so in 2 of 2^n. Two curves are twice as much (Holm)."""
+    [entry] = verdicts({("importance", "words"): trials(0.4, 0.6, n=n, noise=0.001)}, seed=0)
+    assert entry["gains"]["random"]["deletion"]["p"] == pytest.approx(p)
+    assert entry["trusted"] == (n > 6)
+
+
 def test_pointing_is_the_mean_over_posts_whose_deciding_part_is_known():
     known = trials(0.4, 0.6, n=4, hit=[1.0, 0.0, None, 0.5], chance=[0.1, 0.3, None, 0.2])
     [entry] = verdicts({("importance", "words"): known}, seed=0)

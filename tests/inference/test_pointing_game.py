@@ -8,6 +8,12 @@ def test_words_are_compared_without_case_and_punctuation():
     assert deciding_words(words, frozenset({"splendid"})).tolist() == [False, False, False, True, False]
 
 
+def test_rationales_have_signs_too():
+    words = ["I", "Don't", "like", "it", "😂", "!!!"]
+    assert deciding_words(words, frozenset({"don't"})).tolist() == [False, True, False, False, False, False]
+    assert deciding_words(words, frozenset({"😂", "like,"})).tolist() == [False, False, True, False, True, False]
+
+
 def test_a_cell_decides_when_half_of_it_does():
     pixels = np.zeros((4, 8), bool)
     pixels[:2, :2] = True  # all of the first cell

@@ -13,6 +13,7 @@ from duosent.inference.answered_posts import ONLY_TASK, read_answered
 from duosent.inference.drift import check_same_labels, compare_with
 from duosent.inference.error_report import error_report
 from duosent.inference.evaluated_part import EvaluatedPart
+from duosent.inference.mistake_maps import mistake_maps
 from duosent.inference.old_evaluation import read_old
 from duosent.inference.report_files import check_report, write_report
 from duosent.inference.training_curves import training_curves
@@ -100,7 +101,8 @@ def evaluate(
         write_json(Path(output), figures)
     if report is not None:
         learnt_from = figures["fingerprint"] == run.get("train_fingerprint")
-        write_report(report, error_report(part, figures, training_curves(checkpoint), learnt_from), rows)
+        found = error_report(part, figures, training_curves(checkpoint), learnt_from)
+        write_report(report, found, rows, mistake_maps(checkpoint, found, rows))
     return figures
 
 

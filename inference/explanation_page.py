@@ -1,26 +1,29 @@
 """Explanations as one HTML page that needs no network, and no script to be read."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image
 
-from duosent.inference.explanation import Answer, Explanation, PostMap
-from duosent.inference.jpeg_address import jpeg_address
-from duosent.inference.map_colours import CIVIDIS, FAINT, STRONG, colours, opacity, shares
+from duosent.inference.explanation import Answer, Explanation
+from duosent.inference.map_colours import CIVIDIS, FAINT, STRONG
+from duosent.inference.map_views import (
+    MOST_REGIONS,
+    hex_colour,
+    map_view,
+    percent,
+    place,
+    shown_picture,
+    signed_number,
+)
 from duosent.inference.page_template import page_template
-from duosent.inference.picture_maps import Box
-from duosent.inference.word_maps import Word
 
 TEMPLATE = "explanation_page.html.jinja"
 # Longer side of the pictures in the page, in pixels.
 SHOWN_SIDE = 480
 QUALITY = 85
-# Regions named in a table.
-MOST_REGIONS, MOST_WORDS = 8, 3
-# How near to 1 the sum of a whole is.
-EVEN = 1e-3
+# Words named for a region.
+MOST_WORDS = 3
 MODELS = {"mdse": "MDSE", "radm": "RADM", "tfn": "TFN", "lmf": "LMF", "clmlf": "CLMLF", "tombert": "TomBERT"}
 PRIVATE_SCORES = {
     "full": "full model",
@@ -51,7 +54,9 @@ def explanation_page(explanations: Iterable[Explanation], left_out: dict[str, st
 
 def post_view(number: int, found: Explanation) -> dict:
     """What the template shows of one post."""
-    picture, box = (None, None) if found.picture is None else shown_picture(found.picture, found.box)
+    picture, box = None, None
+    if found.picture is not None:
+        picture, box = shown_picture(found.picture, found.box, SHOWN_SIDE, QUALITY)
     views = {name: map_view(of, found.words, found, box) for name, of in found.maps.items()}
     labels = [label for answer in found.answers for label in answer.scores]
     return {
@@ -78,88 +83,10 @@ def post_view(number: int, found: Explanation) -> dict:
     }
 
 
-def shown_picture(pixels: np.ndarray, box: Box) -> tuple[dict, Box]:
-    """The picture as the page has it, small enough, and what the model saw of it there."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    across, down = picture.width / pixels.shape[1], picture.height / pixels.shape[0]
-    shown = {"data": jpeg_address(picture, QUALITY), "width": picture.width, "height": picture.height}
-    return shown, Box(box.left * across, box.top * down, box.right * across, box.bottom * down)
-
-
-def map_view(of: PostMap, words: Sequence[Word], found: Explanation, box: Box | None) -> dict:
-    """Words and cells with their colours and numbers."""
-    show = signed_number if of.signed else percent
-    view = {"meaning": of.meaning, "signed": of.signed, "words": None, "cells": None, "rest": None, "even": None}
-    if of.words is not None and len(of.words):
-        view["words"] = word_spans(found, of.words, of.signed, show)
-        view["word_rows"] = [(word.text, show(value)) for word, value in zip(words, of.words, strict=True)]
-        view["most_words"] = show(of.words[np.abs(of.words).argmax()])
-        view["rest"] = None if of.rest is None else show(of.rest)
-    if of.patches is not None:
-        view |= {"grid": of.patches.shape, "box": placed(box, of.patches.shape)}
-        view["cells"] = picture_cells(of.patches, of.signed, show)
-        view["regions"] = strongest_regions(of.patches, show)
-        view["most_cells"] = view["regions"][0][1]
-        # Of parts of a whole: what each would have if they were all alike.
-        view["even"] = percent(1 / of.patches.size) if abs(of.patches.sum() - 1) < EVEN else None
-    return view
-
-
-def word_spans(found: Explanation, values: np.ndarray, signed: bool, show) -> list[list[dict]]:
-    """The text, and the target where there is one, in pieces that join to it again; a word has a weight and a number,
-    what lies between words has none."""
-    share = shares(values)
-    segments = []
-    for segment, string in enumerate((found.text, found.target)):
-        spans, end = [], 0
-        for number, word in enumerate(found.words):
-            if word.segment != segment:
-                continue
-            if word.start > end:
-                spans.append({"text": string[end : word.start], "number": None})
-            tone = "more" if not signed else "for" if share[number] > 0 else "against"
-            weight = round(100 * abs(float(share[number])))
-            spans.append(
-                {"text": word.text, "number": show(values[number]), "weight": weight, "tone": tone, "word": number}
-            )
-            end = word.end
-        if spans:
-            segments.append(spans)
-    return segments
-
-
 def unread(found: Explanation) -> str:
     """The end of the text that was cut off."""
     last = max((word.end for word in found.words if word.segment == 0), default=0)
     return (found.text or "")[last:].strip()
-
-
-def placed(box: Box, grid: tuple[int, int]) -> dict:
-    """Where the cells lie: the first one's corner, and a cell's width and height."""
-    across, down = (box.right - box.left) / grid[1], (box.bottom - box.top) / grid[0]
-    return {"left": round(box.left, 3), "top": round(box.top, 3), "across": round(across, 5), "down": round(down, 5)}
-
-
-def picture_cells(patches: np.ndarray, signed: bool, show) -> list[dict]:
-    share = shares(patches)
-    fills, covers = colours(share, signed), opacity(share, signed)
-    return [
-        {
-            "x": column,
-            "y": row,
-            "fill": hex_colour(fills[row, column]),
-            "cover": round(float(covers[row, column]), 3),
-            "title": f"{place(row, column)}: {show(patches[row, column])}",
-        }
-        for row, column in np.ndindex(patches.shape)
-    ]
-
-
-def strongest_regions(patches: np.ndarray, show) -> list[tuple[str, str]]:
-    order = np.argsort(-np.abs(patches), axis=None)[:MOST_REGIONS]
-    places = [divmod(int(number), patches.shape[1]) for number in order]
-    return [(place(*where), show(patches[where])) for where in places]
 
 
 def alignment_view(found: Explanation, view: dict) -> dict:
@@ -238,29 +165,6 @@ def score_rows(scores: dict[str, dict[str, float]], labels: list[str]) -> list[d
 def short(answer: Answer, label: str) -> str:
     """A label without the name of its task."""
     return label.removeprefix(f"{answer.task}:")
-
-
-def place(row: int, column: int) -> str:
-    return f"row {row + 1}, column {column + 1}"
-
-
-def percent(value: float) -> str:
-    """`4.2 %`; what is nearly 0 with digits that tell it from 0, and what is nearly all never as all."""
-    value = 100 * float(value)
-    if 99.95 <= value < 100:
-        return "> 99.9 %"
-    if 0 < value < 0.001:
-        return "< 0.001 %"
-    return f"{value:.1f} %" if value >= 10 or value == 0 else f"{value:.2g} %" if value < 1 else f"{value:.1f} %"
-
-
-def signed_number(value: float) -> str:
-    """`+0.12`, with a real minus."""
-    return f"{float(value):+.3g}".replace("-", "−")
-
-
-def hex_colour(colour: np.ndarray) -> str:
-    return "#" + "".join(f"{round(float(channel)):02x}" for channel in colour)
 
 
 __all__ = ["explanation_page"]

@@ -29,16 +29,17 @@ def check_report(folder: str) -> None:
         raise CallError(f"report {folder} is not empty and holds no earlier report: take another folder.")
 
 
-def write_report(folder: str, report: dict, rows: Dataset) -> None:
+def write_report(folder: str, report: dict, rows: Dataset, maps: dict[int, dict]) -> None:
     """
     Args:
         folder: where the two files go; those of an earlier report are replaced.
         report: what `error_report` gave.
         rows: the posts, for their pictures.
+        maps: what `mistake_maps` gave.
     """
     with_pictures = "image" in rows.column_names
     pictures = {place: thumbnail(rows[place]["image"]) if with_pictures else None for place in places_shown(report)}
-    page = report_page(report, pictures)
+    page = report_page(report, pictures, maps)
     write_json(Path(folder) / REPORT_FILE, report)
     (Path(folder) / PAGE_FILE).write_text(page, encoding="utf-8")
 

@@ -1,6 +1,7 @@
 """An error report as one HTML page that needs nothing but itself: pictures, plots and style lie inside."""
 
 from duosent.inference.error_slices import FEW
+from duosent.inference.map_views import signed_number
 from duosent.inference.page_template import page_template
 from duosent.inference.report_plots import curves_plot, difference_plot, interval_plot, reliability_panel
 
@@ -10,20 +11,22 @@ FIGURES = {"accuracy": "accuracy", "macro_f1": "macro F1", "recall": "recall", "
 BEFORE_AND_AFTER = {"before": "before", "after": "after", "scores": "as given"}
 
 
-def report_page(report: dict, pictures: dict[int, str | None]) -> str:
+def report_page(report: dict, pictures: dict[int, str | None], maps: dict[int, dict]) -> str:
     """
     Args:
         report: what `error_report` gave; nothing is computed here but the plots.
         pictures: by place in the part, `data:` addresses of the pictures of the posts that are shown.
+        maps: by place in the part, what the model used, see `mistake_maps`; empty for none.
 
     Returns: the page. Whatever comes from posts, labels and paths is text in it, never markup.
     """
     plots = {task: _plots(task, of_task, report["metrics"]) for task, of_task in report["tasks"].items()}
     against, curves = report["metrics"].get("against"), report["curves"]
-    return page_template(TEMPLATE, percent=_percent, interval=_interval).render(
+    return page_template(TEMPLATE, percent=_percent, interval=_interval, signed=signed_number).render(
         report=report,
         metrics=report["metrics"],
         pictures=pictures,
+        maps=maps,
         plots=plots,
         curves_plot=None if curves is None else curves_plot(curves, "Training curves"),
         drift_plot=None if against is None else _drift_plot(against),

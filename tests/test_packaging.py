@@ -40,8 +40,8 @@ def test_wheel_holds_every_module_and_nothing_else(wheel):
     expected |= {f"duosent/{path.relative_to(ROOT)}" for path in recipes}
     assert recipes
     expected |= {"duosent/hub_cards/card.md.jinja", "duosent/hub_cards/dataset_card.md.jinja"}
-    expected |= {"duosent/inference/explanation_page.html.jinja"}
-    expected.add("duosent/inference/report.html.jinja")
+    templates = ("explanation_page.html", "report.html", "map_macros.html", "map_style.css")
+    expected |= {f"duosent/inference/{name}.jinja" for name in templates}
     space = {path.name for path in (ROOT / "hub_cards" / "space").iterdir() if path.is_file()}
     assert {"app.py", "requirements.txt", "README.md"} <= space
     expected |= {f"duosent/hub_cards/space/{name}" for name in space}

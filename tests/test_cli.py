@@ -226,8 +226,13 @@ def test_predict_one_post_and_a_table(capsys, trained, data, tmp_path):
     code, out, err = call(capsys, *words)
     assert code == 0 and "6 posts answered" in out
     assert "predict: 100%" in err  # the bar
-    assert pq.read_table(tmp_path / "answers" / "predictions.parquet").num_rows == 6
-    assert "is not empty" in wrong_call(capsys, *words)
+    assert pq.read_table(tmp_path / "answers" / "predictions-00000.parquet").num_rows == 6
+    before = (tmp_path / "answers" / "manifest.json").read_bytes()
+    code, out, _ = call(capsys, *words, "--batch-size", "1")  # what is finished stays
+    assert code == 0 and "6 posts answered" in out
+    assert (tmp_path / "answers" / "manifest.json").read_bytes() == before
+    refused = f"duosent predict: output_dir {tmp_path}/answers holds answers with shard_rows 10000, not 5: "
+    assert wrong_call(capsys, *words, "--shard-rows", "5") == f"{refused}take another one, or say overwrite.\n"
 
 
 def test_work_that_failed_is_one_sentence_and_debug_shows_where(capsys, trained, data, monkeypatch):

@@ -19,7 +19,7 @@ from duosent.data.retries import Retries
 from duosent.data.source_access import SourceAccess, is_remote
 from duosent.processing.reasons import reason_of
 
-KINDS = {".parquet": "parquet", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl"}
+KINDS = {".parquet": "parquet", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl", ".tar": "tar"}
 SOURCE_ENDINGS = tuple(KINDS)
 MAGIC = re.compile(r"[*?\[]")
 # What file systems call the mark of a file's content, or its time of change; the first that is there tells most.

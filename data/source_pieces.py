@@ -19,6 +19,7 @@ from duosent.data.reading import FOLDER, ORIGIN
 from duosent.data.rejected import Rejected
 from duosent.data.source_files import SourceFile
 from duosent.data.stretches import Damage, Stretch, UnreadableFileError
+from duosent.data.tar_samples import TarSamples
 from duosent.data.text_file import CsvFile, JsonLinesFile
 from duosent.processing.reasons import reason_of
 
@@ -163,7 +164,7 @@ def read_piece(piece: Piece) -> Iterator[dict | Rejected]:
         yield from reader.read(piece)
 
 
-def open_file(file: SourceFile) -> ParquetTable | CsvFile | JsonLinesFile:
+def open_file(file: SourceFile) -> ParquetTable | CsvFile | JsonLinesFile | TarSamples:
     """
     Raises:
         UnreadableFileError: if it is not what its name says.
@@ -173,6 +174,8 @@ def open_file(file: SourceFile) -> ParquetTable | CsvFile | JsonLinesFile:
         return ParquetTable(file.access, file.url)
     if file.kind in ("csv", "tsv"):
         return CsvFile(file.access, file.url, file.kind)
+    if file.kind == "tar":
+        return TarSamples(file.access, file.url)
     return JsonLinesFile(file.access, file.url)
 
 

@@ -80,6 +80,9 @@ def pieces(file: SourceFile, piece_rows: int = PIECE_ROWS, place: int = 0) -> It
         piece_rows: rows of a piece at most, > 0; only samples of a tar with damage between them stay together.
         place: of the file's first row in the whole input.
     """
+    if file.reason is not None:
+        yield Piece(file, 0, 0, 0, 0, place, file.reason)
+        return
     first = 0
     try:
         opened = open_file(file)

@@ -67,7 +67,8 @@ class SourceReader:
         """
         for file in files:
             try:
-                self._choose(file)
+                if file.reason is None:
+                    self._choose(file)
             except (UnreadableFileError, OSError):
                 self._pieces.close()
         self._pieces.close()

@@ -68,8 +68,7 @@ def split_files(source: str | Path) -> dict[str, list[Path]] | None:
         return {split_of(path) or "train": [path]}
     if not path.is_dir():
         return None
-    files = _files_by_split(path)
-    return {split: files[split] for split in _in_order(files)}
+    return _files_by_split(path)
 
 
 def split_of(path: Path) -> str | None:
@@ -113,7 +112,7 @@ def _group(paths: list[Path], folder: Path) -> dict[str, list[Path]]:
     groups: dict[str, list[Path]] = {}
     for path in paths:
         groups.setdefault(_split_in_path(path, folder) or "train", []).append(path)
-    return groups
+    return {split: groups[split] for split in _in_order(groups)}
 
 
 def _split_in_path(path: Path, folder: Path) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from duosent.processing.reasons import reason_of
+from duosent.processing.web_download import PassingDownloadError
 
 RETRIES = 5
 # Of the pause before the first retry; each further one is twice as long.
@@ -106,7 +107,11 @@ def passes_elsewhere(error: BaseException) -> bool:
     """Whether an error of another machine may be gone next time: all but what says that a thing is not there, is not
     allowed, or was asked for wrongly. Each client has errors of its own, by which no list could name what passes.
     """
+    if isinstance(error, PassingDownloadError):
+        return True
     if not isinstance(error, Exception) or isinstance(error, LASTING):
+        return False
+    if "Credential" in type(error).__name__:  # of boto and Google, which need not be installed
         return False
     status = _status(error)
     if status is not None and 400 <= status < 500:

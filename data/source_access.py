@@ -66,7 +66,7 @@ class SourceAccess:
         except (OSError, DataError):
             raise
         except Exception as error:  # each client has errors of its own
-            raise OSError(f"{url} cannot be read: {reason_of(error)}") from error
+            raise OSError(reason_of(error)) from error
 
     def info(self, url: str) -> dict:
         """What the file system says of a file or folder: `size`, `type`, and more of its own.

@@ -7,19 +7,19 @@ whether it has changed.
 import glob
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from urllib.parse import urlsplit
 
-from fsspec import AbstractFileSystem
 from fsspec.utils import glob_translate
 
 from duosent.data.reading import DataError, download_folder, split_of, tables_by_split
-from duosent.data.retries import Retries
+from duosent.data.retries import DeadSourceError, Retries
 from duosent.data.source_access import SourceAccess, is_remote
 from duosent.processing.reasons import reason_of
 
-KINDS = {".parquet": "parquet", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl"}
+KINDS = {".parquet": "parquet", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl", ".tar": "tar"}
 SOURCE_ENDINGS = tuple(KINDS)
 MAGIC = re.compile(r"[*?\[]")
 # What file systems call the mark of a file's content, or its time of change; the first that is there tells most.
@@ -37,6 +37,7 @@ class SourceFile:
         identity: `size` in bytes and a mark of the content as the file system gives it (etag, checksum, or the time
             of the last change), to be compared as a whole; empty if the file system gives nothing.
         access: how it is reached.
+        reason: why it cannot be read, where that is known from the listing; it is then a file or a folder.
     """
 
     number: int
@@ -45,6 +46,7 @@ class SourceFile:
     split: str
     identity: dict = field(hash=False)
     access: SourceAccess = field(repr=False, compare=False)
+    reason: str | None = None
 
     @property
     def folder(self) -> str:
@@ -79,16 +81,25 @@ def source_files(
         storage_options: of the file system; see `SourceAccess`.
         retries: see `Retries`; None for the default.
 
+    Returns: the files; behind them, each with the reason, the folders whose listing stays dead.
+
     Raises:
-        DataError: in one sentence, if there is nothing of that kind, or the listing stays dead.
+        DataError: in one sentence, if there is nothing of that kind.
     """
     access = SourceAccess(storage_options or {}, retries or Retries())
     source = str(source)
-    if "::" in source:
+    if not is_remote(source):
+        groups, dead = _found_here(source), {}
+    elif "::" in source:
         raise DataError(f"{source} must be one URL, not a chain of several.")
-    groups = _found_elsewhere(source, access) if is_remote(source) else _found_here(source)
-    chosen = _of_split(groups, split, source)
-    return [_described(number, url, name, access) for number, (url, name) in enumerate(chosen)]
+    else:
+        listing = _Listing(source, access)
+        groups, dead = listing.groups(), listing.dead
+    chosen = _of_split(groups, split, source) if any(groups.values()) or not dead else []
+    files = [_described(number, url, name, access) for number, (url, name) in enumerate(chosen)]
+    for url, reason in dead.items():
+        files.append(SourceFile(len(files), url, "folder", split or "train", {}, access, reason))
+    return files
 
 
 def _found_here(source: str) -> dict[str | None, list[str]]:
@@ -103,63 +114,105 @@ def _found_here(source: str) -> dict[str | None, list[str]]:
     return _in_folder(paths, folder, source)
 
 
-def _found_elsewhere(source: str, access: SourceAccess) -> dict[str | None, list[str]]:
-    system, path = access.file_system(source)
-    try:
-        if MAGIC.search(path):
-            pattern = re.compile(glob_translate(path))
-            root = path[: MAGIC.search(path).start()].rpartition("/")[0]
-            depth = None if "**" in path else path[len(root) :].strip("/").count("/")
-            found = sorted(name for name in _walk(system, root, access, source, depth) if pattern.match(name))
-            return {None: [_url(system, name) for name in _tables(found, source)]}
-        if access.info(source)["type"] == "file":
-            return {split_of(PurePosixPath(path)) or "train": [_checked(_url(system, path))]}
-        names = sorted(_walk(system, path, access, source))
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file or folder {source}.") from error
-    except OSError as error:
-        raise DataError(f"{source} cannot be listed: {reason_of(error)}.") from error
-    groups = _in_folder([PurePosixPath(name) for name in names], PurePosixPath(path), source)
-    return {split: [_url(system, name) for name in found] for split, found in groups.items()}
+class _Listing:
+    """The files of a remote source.
 
-
-def _walk(system: AbstractFileSystem, folder: str, access: SourceAccess, url: str, depth: int | None = None):
-    """Paths of all files below a folder; the walk of fsspec leaves out, in silence, a folder that cannot be listed.
-
-    Args:
-        depth: how many folders further down; None for all.
+    Attributes:
+        dead: folders that could not be listed, each with the reason.
     """
-    for entry in access.call(url, lambda: system.ls(folder, detail=True)):
-        name = entry["name"]
-        if entry["type"] != "directory":
-            yield name
-        elif name.strip("/") != folder.strip("/") and depth != 0:
-            yield from _walk(system, name, access, url, None if depth is None else depth - 1)
+
+    def __init__(self, source: str, access: SourceAccess):
+        self._source, self._access = source, access
+        self._system, self._path = access.file_system(source)
+        self._system.invalidate_cache()  # which would not see that a file has changed
+        self.dead: dict[str, str] = {}
+
+    def groups(self) -> dict[str | None, list[str]]:
+        """URLs by split; under None those that no split name was looked for."""
+        try:
+            return self._found()
+        except DeadSourceError as error:
+            self.dead[self._source] = f"{self._source} cannot be listed: {reason_of(error)}."
+            return {None: []}
+        except FileNotFoundError as error:
+            raise DataError(f"There is no file or folder {self._source}.") from error
+        except OSError as error:
+            raise DataError(f"{self._source} cannot be listed: {reason_of(error)}.") from error
+
+    def _found(self) -> dict[str | None, list[str]]:
+        path, source = self._path, self._source
+        magic = re.search(r"[*]" if _is_web(source) else MAGIC, path)
+        if magic:
+            root = path[: magic.start()].rpartition("/")[0]
+            depth = None if "**" in path else path[len(root) :].strip("/").count("/")
+            pattern = self._pattern(path)
+            names = [name for name in self._walk(root, depth) if pattern.match(name)]
+            return {None: [self._url(name) for name in _tables(sorted(names), source, bool(self.dead))]}
+        if self._access.info(source)["type"] == "file":
+            return {split_of(PurePosixPath(path)) or "train": [_checked(self._url(path))]}
+        names = [PurePosixPath(name) for name in sorted(self._walk(path))]
+        groups = _in_folder(names, PurePosixPath(path), source, bool(self.dead))
+        return {split: [self._url(name) for name in found] for split, found in groups.items()}
+
+    def _pattern(self, path: str) -> re.Pattern:
+        try:
+            return re.compile(glob_translate(path))
+        except ValueError as error:
+            raise DataError(f"{self._source} is no pattern of files: {reason_of(error)}.") from error
+
+    def _walk(self, folder: str, depth: int | None = None) -> Iterator[str]:
+        """Paths of all files below a folder; fsspec's own walk leaves out, in silence, what cannot be listed.
+
+        Args:
+            depth: how many folders further down; None for all.
+        """
+        for entry in self._access.call(self._source, self._entries, folder):
+            name = entry["name"]
+            if entry["type"] != "directory":
+                yield name
+            elif name.strip("/") != folder.strip("/") and depth != 0:
+                try:
+                    yield from self._walk(name, None if depth is None else depth - 1)
+                except OSError as error:
+                    self.dead[self._url(name)] = f"{self._url(name)} cannot be listed: {reason_of(error)}."
+
+    def _entries(self, folder: str) -> list[dict]:
+        return self._system.ls(folder, detail=True)
+
+    def _url(self, path: str) -> str:
+        """A path of this machine stays a path."""
+        protocols = self._system.protocol
+        here = "file" in ([protocols] if isinstance(protocols, str) else protocols)
+        return os.path.abspath(path) if here else self._system.unstrip_protocol(path)
 
 
-def _url(system: AbstractFileSystem, path: str) -> str:
-    """A path of this machine stays a path."""
-    protocol = system.protocol if isinstance(system.protocol, str) else system.protocol[0]
-    return os.path.abspath(path) if protocol in ("file", "local") else system.unstrip_protocol(path)
+def _is_web(url: str) -> bool:
+    return url.lower().startswith(("http://", "https://"))
 
 
-def _in_folder(paths: list[PurePath], folder: PurePath, source: str) -> dict[str | None, list[str]]:
+def _ending(url: str) -> str:
+    return PurePosixPath(urlsplit(url).path if _is_web(url) else url).suffix.lower()
+
+
+def _in_folder(
+    paths: list[PurePath], folder: PurePath, source: str, may_be_none: bool = False
+) -> dict[str | None, list[str]]:
     groups = tables_by_split(paths, folder, SOURCE_ENDINGS)
-    if groups == {None: []}:
+    if groups == {None: []} and not may_be_none:
         raise DataError(f"{source} holds no file that ends in one of {', '.join(SOURCE_ENDINGS)}.")
     return {split or "train": [str(path) for path in found] for split, found in groups.items()}
 
 
 def _checked(path: str) -> str:
-    if PurePosixPath(path).suffix.lower() not in SOURCE_ENDINGS:
+    if _ending(path) not in SOURCE_ENDINGS:
         raise DataError(f"{path} must end in one of {', '.join(SOURCE_ENDINGS)}.")
     return path
 
 
-def _tables(paths: list[str], source: str) -> list[str]:
+def _tables(paths: list[str], source: str, may_be_none: bool = False) -> list[str]:
     """What a glob found that can be read."""
-    tables = [path for path in paths if PurePosixPath(path).suffix.lower() in SOURCE_ENDINGS]
-    if not tables:
+    tables = [path for path in paths if _ending(path) in SOURCE_ENDINGS]
+    if not tables and not may_be_none:
         raise DataError(f"{source} matches no file that ends in one of {', '.join(SOURCE_ENDINGS)}.")
     return tables
 
@@ -182,8 +235,7 @@ def _of_split(groups: dict[str | None, list[str]], split: str | None, source: st
 
 
 def _described(number: int, url: str, split: str, access: SourceAccess) -> SourceFile:
-    kind = KINDS[PurePosixPath(urlsplit(url).path if is_remote(url) else url).suffix.lower()]
-    return SourceFile(number, url, kind, split, _identity(url, access), access)
+    return SourceFile(number, url, KINDS[_ending(url)], split, _identity(url, access), access)
 
 
 def _identity(url: str, access: SourceAccess) -> dict:

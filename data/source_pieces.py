@@ -19,6 +19,7 @@ from duosent.data.reading import FOLDER, ORIGIN
 from duosent.data.rejected import Rejected
 from duosent.data.source_files import SourceFile
 from duosent.data.stretches import Damage, Stretch, UnreadableFileError
+from duosent.data.tar_samples import TarSamples
 from duosent.data.text_file import CsvFile, JsonLinesFile
 from duosent.processing.reasons import reason_of
 
@@ -79,6 +80,9 @@ def pieces(file: SourceFile, piece_rows: int = PIECE_ROWS, place: int = 0) -> It
         piece_rows: rows of a piece at most, > 0; only samples of a tar with damage between them stay together.
         place: of the file's first row in the whole input.
     """
+    if file.reason is not None:
+        yield Piece(file, 0, 0, 0, 0, place, file.reason)
+        return
     first = 0
     try:
         opened = open_file(file)
@@ -163,7 +167,7 @@ def read_piece(piece: Piece) -> Iterator[dict | Rejected]:
         yield from reader.read(piece)
 
 
-def open_file(file: SourceFile) -> ParquetTable | CsvFile | JsonLinesFile:
+def open_file(file: SourceFile) -> ParquetTable | CsvFile | JsonLinesFile | TarSamples:
     """
     Raises:
         UnreadableFileError: if it is not what its name says.
@@ -173,6 +177,8 @@ def open_file(file: SourceFile) -> ParquetTable | CsvFile | JsonLinesFile:
         return ParquetTable(file.access, file.url)
     if file.kind in ("csv", "tsv"):
         return CsvFile(file.access, file.url, file.kind)
+    if file.kind == "tar":
+        return TarSamples(file.access, file.url)
     return JsonLinesFile(file.access, file.url)
 
 

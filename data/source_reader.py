@@ -23,13 +23,13 @@ from duosent.data.remote_pictures import picture_place, read_picture
 from duosent.data.source_files import SourceFile
 from duosent.data.source_pieces import PLACE, Piece, PieceReader, row_id
 from duosent.data.stretches import UnreadableFileError
+from duosent.data.tar_samples import KEY
 from duosent.processing.processing_image_text import whole_characters
 from duosent.processing.reasons import reason_of
 
 DEFAULT_COLUMNS = {"text": "text", "image": "image", "target": None, "id": None}
 # Columns that are taken where a row has them; the objects of JSON Lines and the samples of a tar need not be alike.
 OPTIONAL = ("target", "id")
-KEY = "__key__"
 
 
 @dataclass
@@ -67,7 +67,8 @@ class SourceReader:
         """
         for file in files:
             try:
-                self._choose(file)
+                if file.reason is None:
+                    self._choose(file)
             except (UnreadableFileError, OSError):
                 self._pieces.close()
         self._pieces.close()

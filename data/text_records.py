@@ -111,7 +111,7 @@ def json_records(counted: Iterable[tuple[int, bytes | None]]) -> Iterator[tuple[
         counted: what `lines` gives.
     """
     for size, line in json_lines(counted):
-        yield size, TOO_LONG if line is None else _json_object(line)
+        yield size, TOO_LONG if line is None else json_object(line)
 
 
 def json_lines(counted: Iterable[tuple[int, bytes | None]]) -> Iterator[tuple[int, bytes | None]]:
@@ -125,7 +125,8 @@ def json_lines(counted: Iterable[tuple[int, bytes | None]]) -> Iterator[tuple[in
         before = 0
 
 
-def _json_object(line: bytes) -> dict | str:
+def json_object(line: bytes) -> dict | str:
+    """What stands in bytes of JSON, or why there is none."""
     try:
         row = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -137,4 +138,4 @@ def _json_object(line: bytes) -> dict | str:
     return row if isinstance(row, dict) else f"it must hold an object, got {type(row).__name__}"
 
 
-__all__ = ["csv_records", "json_lines", "json_records", "lines"]
+__all__ = ["NO_UTF8", "csv_records", "json_lines", "json_object", "json_records", "lines"]

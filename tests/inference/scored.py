@@ -25,8 +25,9 @@ def make_checkpoint(folder: Path, encoders: tuple[str, str], processor, seed: in
     torch.manual_seed(seed)
     model = MdseForImageTextClassification.from_encoders(*encoders, **{"id2label": LABELS, **SMALL, **config})
     with torch.no_grad():
-        for layer in (model.classifier.hidden, model.classifier.output):
-            layer.weight.mul_(50)
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=1.5 * parameter.shape[-1] ** -0.5)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return str(folder)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from duosent import MdseForImageTextClassification
+from duosent.inference.score_folder import ScoreFolder
 from duosent.inference.score_table import predict_table
 
 LABELS = {0: "negative", 1: "neutral", 2: "positive"}
@@ -77,7 +79,22 @@ def manifest(folder: Path) -> dict:
     return json.loads((Path(folder) / "manifest.json").read_text())
 
 
-def score(words: tuple, options: dict) -> None:
-    """What a process does that the tests start."""
+def score(words: tuple, options: dict, environment: dict | None = None, told: Path | None = None) -> None:
+    """What a process does that the tests start.
+
+    Args:
+        environment: variables, such as a launcher sets.
+        told: file for the numbers of the shards that it writes, in their order.
+    """
     torch.set_num_threads(1)
+    os.environ.update(environment or {})
+    if told is not None:
+        write, wrote = ScoreFolder.write_shard, []
+
+        def write_shard(self, shard, *contents):
+            wrote.append(shard.number)
+            told.write_text(json.dumps(wrote))
+            write(self, shard, *contents)
+
+        ScoreFolder.write_shard = write_shard
     predict_table(*words, device="cpu", progress="none", **options)

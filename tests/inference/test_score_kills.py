@@ -20,17 +20,27 @@ def work(text_encoder_dir, image_encoder_dir, processor, tmp_path_factory):
     SERVER.set_forkserver_preload(["duosent.inference.score_table"])
     folder = tmp_path_factory.mktemp("work")
     checkpoint = make_checkpoint(folder / "checkpoint", (text_encoder_dir, image_encoder_dir), processor)
-    posts = write_parquet(folder / "posts.parquet", ROWS, row_group_size=64)
+    posts = write_parquet(folder / "posts.parquet", ROWS, row_group_size=40)
     process = started(checkpoint, posts, folder / "whole")
     process.join(60)
     assert process.exitcode == 0
     return checkpoint, posts, folder / "whole"
 
 
-def started(checkpoint: str, posts: str, folder: Path, **options) -> multiprocessing.Process:
-    process = SERVER.Process(target=score, args=((checkpoint, posts, str(folder)), {"shard_rows": 5, **options}))
+def started(checkpoint: str, posts: str, folder: Path, *more, **options) -> multiprocessing.Process:
+    """Args: `more` are further arguments of `score`."""
+    words = (checkpoint, posts, str(folder))
+    process = SERVER.Process(target=score, args=(words, {"shard_rows": 5, **options}, *more))
     process.start()
     return process
+
+
+def pair(checkpoint: str, posts: str, folder: Path, told: list[Path]) -> list[multiprocessing.Process]:
+    """Two processes as a launcher starts them."""
+    return [
+        started(checkpoint, posts, folder, {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}, file)
+        for rank, file in enumerate(told)
+    ]
 
 
 def records(folder: Path) -> int:
@@ -81,4 +91,37 @@ def test_another_process_takes_what_a_dead_one_had_claimed(work, tmp_path):
     kill_at_random(one, folder, rng)
     other.join(60)
     assert other.exitcode == 0
+    assert contents(folder) == contents(whole) and manifest(folder) == manifest(whole)
+
+
+def test_two_processes_share_the_shards(work, tmp_path):
+    """Each begins at its own, none is done twice, and both come back when all is there."""
+    checkpoint, posts, whole = work
+    told = [tmp_path / "first", tmp_path / "second"]
+    for process in pair(checkpoint, posts, tmp_path / "answers", told):
+        process.join(60)
+        assert process.exitcode == 0
+    assert contents(tmp_path / "answers") == contents(whole)
+    assert manifest(tmp_path / "answers") == manifest(whole)
+    first, second = (json.loads(file.read_text()) for file in told)
+    assert sorted(first + second) == list(range(32))
+    assert (first[0], second[0]) == (0, 16)
+
+
+def test_two_processes_and_kills(work, tmp_path):
+    """One or both of two are killed, and both are started again, as a launcher does it."""
+    checkpoint, posts, whole = work
+    folder, rng = tmp_path / "answers", random.Random(1)
+    told = [tmp_path / "first", tmp_path / "second"]
+    for _ in range(4):
+        processes = pair(checkpoint, posts, folder, told)
+        kill_at_random(rng.choice(processes), folder, rng)
+        for process in processes:
+            process.kill()
+            process.join()
+        for name, content in contents(folder).items():
+            assert content == (whole / name).read_bytes()
+    for process in pair(checkpoint, posts, folder, told):
+        process.join(60)
+        assert process.exitcode == 0
     assert contents(folder) == contents(whole) and manifest(folder) == manifest(whole)

@@ -4,9 +4,11 @@ import posixpath
 from pathlib import Path
 from urllib.parse import urljoin
 
+from duosent.data.reading import DataError
 from duosent.data.source_access import SourceAccess, is_remote
 from duosent.processing.picture_sources import PictureSources
 from duosent.processing.pictures import ADDRESS
+from duosent.processing.reasons import reason_of
 from duosent.processing.web_download import shortened
 
 WEB = ("http", "https")
@@ -46,14 +48,22 @@ def read_picture(place: str, access: SourceAccess) -> bytes:
         place: of `picture_place`, which has allowed it.
 
     Raises:
-        ValueError, OSError: if it cannot be read.
+        ValueError: in one sentence that names it, if it cannot be read.
     """
     if _protocol(place) in WEB:
-        return access.call(place, PictureSources(allow_urls=True).fetch, place)
+        try:
+            return access.call(place, PictureSources(allow_urls=True).fetch, place)
+        except OSError as error:  # it names the address
+            raise ValueError(f"{reason_of(error)}.") from error
     try:
         return access.read(place)
+    except DataError:
+        raise
     except FileNotFoundError as error:
-        raise ValueError(f"there is no file {shortened(place, 300)}") from error
+        raise ValueError(f"There is no file {shortened(place, 300)}.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or reason_of(error)
+        raise ValueError(f"{shortened(place, 300)} cannot be read: {reason}.") from error
 
 
 def _protocol(url: str) -> str:

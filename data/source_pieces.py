@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from duosent.data.json_list import JsonList, holds_list
 from duosent.data.parquet_file import ParquetTable
 from duosent.data.reading import FOLDER, ORIGIN
 from duosent.data.rejected import Rejected
@@ -167,7 +168,7 @@ def read_piece(piece: Piece) -> Iterator[dict | Rejected]:
         yield from reader.read(piece)
 
 
-def open_file(file: SourceFile) -> ParquetTable | CsvFile | JsonLinesFile | TarSamples:
+def open_file(file: SourceFile) -> ParquetTable | CsvFile | JsonLinesFile | JsonList | TarSamples:
     """
     Raises:
         UnreadableFileError: if it is not what its name says.
@@ -179,6 +180,8 @@ def open_file(file: SourceFile) -> ParquetTable | CsvFile | JsonLinesFile | TarS
         return CsvFile(file.access, file.url, file.kind)
     if file.kind == "tar":
         return TarSamples(file.access, file.url)
+    if file.url.lower().endswith(".json") and holds_list(file.access, file.url):
+        return JsonList(file.access, file.url)
     return JsonLinesFile(file.access, file.url)
 
 

@@ -107,8 +107,8 @@ class SourceReader:
             return post
         try:
             content = read_picture(picture["path"], file.access)
-        except (ValueError, OSError) as error:
-            return Rejected(post["place"], post["id"], f"The picture cannot be read: {reason_of(error)}.")
+        except ValueError as error:
+            return Rejected(post["place"], post["id"], str(error))
         return {**post, "image": {"bytes": content, "path": picture["path"]}}
 
     def _choose(self, file: SourceFile) -> dict[str, str]:

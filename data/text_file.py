@@ -39,7 +39,7 @@ class CsvFile:
     def stretches(self, rows: int) -> Iterator[Stretch]:
         self._file.seek(self._start)
         sizes = (size for size, _ in csv_records(lines(self._file), self._separator))
-        return _stretches(sizes, self._start, rows)
+        return stretches_of(sizes, self._start, rows)
 
     def rows(self, stretch: Stretch, columns: list[str] | None = None) -> Iterator[dict | Damage]:
         self._file.seek(stretch.start)
@@ -60,16 +60,11 @@ class JsonLinesFile:
     """A JSON Lines file. Objects need not have the same keys: its columns are those of the first of them.
 
     Raises:
-        UnreadableFileError: if it ends in `.json` and holds one list.
         OSError: if the file cannot be read.
     """
 
     def __init__(self, access: SourceAccess, url: str):
         self._file = access.open(url)
-        skip_byte_order_mark(self._file)
-        if url.lower().endswith(".json") and self._file.peek(1)[:1] == b"[":
-            raise UnreadableFileError("it must hold one JSON object a line, not one list")
-        self._file.seek(0)
         names = {}
         for number, (_, row) in enumerate(json_records(lines(self._file))):
             if number == OBJECTS_LOOKED_AT:
@@ -79,7 +74,7 @@ class JsonLinesFile:
 
     def stretches(self, rows: int) -> Iterator[Stretch]:
         self._file.seek(0)
-        return _stretches((size for size, _ in json_lines(lines(self._file))), 0, rows)
+        return stretches_of((size for size, _ in json_lines(lines(self._file))), 0, rows)
 
     def rows(self, stretch: Stretch, columns: list[str] | None = None) -> Iterator[dict | Damage]:
         self._file.seek(stretch.start)
@@ -90,7 +85,7 @@ class JsonLinesFile:
         self._file.close()
 
 
-def _stretches(sizes: Iterator[int], start: int, rows: int) -> Iterator[Stretch]:
+def stretches_of(sizes: Iterator[int], start: int, rows: int) -> Iterator[Stretch]:
     """Records of these sizes, so many at once."""
     size = count = 0
     failure = None
@@ -100,7 +95,7 @@ def _stretches(sizes: Iterator[int], start: int, rows: int) -> Iterator[Stretch]
             if count == rows:
                 yield Stretch(start, size, count)
                 start, size, count = start + size, 0, 0
-    except OSError as error:  # what was read before it counts
+    except (OSError, UnreadableFileError) as error:  # what was read before it counts
         failure = error
     if count:
         yield Stretch(start, size, count)
@@ -108,4 +103,4 @@ def _stretches(sizes: Iterator[int], start: int, rows: int) -> Iterator[Stretch]
         raise failure
 
 
-__all__ = ["CsvFile", "JsonLinesFile"]
+__all__ = ["OBJECTS_LOOKED_AT", "CsvFile", "JsonLinesFile", "stretches_of"]

@@ -40,6 +40,7 @@ FILES = {
     "a.csv": as_csv(),
     "a.tsv": as_csv("\t"),
     "a.jsonl": "".join(json.dumps(row) + "\n" for row in ROWS).encode(),
+    "a.json": json.dumps(ROWS).encode(),
     "a.parquet": as_parquet(row_group_size=5, data_page_size=1, write_batch_size=2),
 }
 
@@ -107,6 +108,14 @@ def test_a_damaged_line_loses_only_itself(tmp_path, name, data, piece_rows):
     written = [line for line in lines if line in good]
     read = [row["id"] for row in found if isinstance(row, dict)]
     assert read == [str(good.index(line)) for line in written]
+
+
+def test_a_list_of_json_breaks_off_where_it_is_none(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf " + json.dumps([*ROWS[:5], 7, *ROWS[5:]]).encode()[:-30])
+    [*whole, refused] = outcomes(tmp_path / "a.json", 4)
+    assert plain(whole[:5]) == ROWS[:5] and plain(whole[6:]) == ROWS[5:11]
+    assert whole[5] == Rejected(5, "train-6", f"{tmp_path}/a.json, row 6: it must be an object, got int.")
+    assert refused.reason.startswith(f"{tmp_path}/a.json cannot be read behind row 12: it breaks off: ")
 
 
 def test_a_rejection_names_file_and_row(tmp_path):

@@ -116,9 +116,9 @@ def test_pictures_are_fetched_from_disk(tmp_path):
     reader = SourceReader(base_image_dir=str(tmp_path / "photos"))
     found = [reader.fetch(post, file) for post in posts(path, reader)]
     assert found[0]["image"] == {"bytes": PNG, "path": f"{tmp_path}/photos/1.png"}
-    reason = f"The picture cannot be read: there is no file {tmp_path}/photos/none.png."
-    assert found[1] == Rejected(1, "train-2", reason)
-    assert all(isinstance(post, Rejected) for post in found[2:4])
+    assert found[1] == Rejected(1, "train-2", f"There is no file {tmp_path}/photos/none.png.")
+    assert found[2].reason.startswith(f"{tmp_path}/photos/xxx") and "… cannot be read: File name" in found[2].reason
+    assert "cannot be read: embedded null byte." in found[3].reason
     assert found[4]["image"] == found[5]["image"] == NOTHING
 
 

@@ -68,8 +68,7 @@ def split_files(source: str | Path) -> dict[str, list[Path]] | None:
         return {split_of(path) or "train": [path]}
     if not path.is_dir():
         return None
-    files = _files_by_split(path)
-    return {split: files[split] for split in _in_order(files)}
+    return _files_by_split(path)
 
 
 def split_of(path: Path) -> str | None:
@@ -80,13 +79,11 @@ def split_of(path: Path) -> str | None:
 
 
 def _files_by_split(folder: Path) -> dict[str, list[Path]]:
-    metadata = [path for name in METADATA for path in sorted(folder.rglob(name))]
-    if metadata:
-        return _group(metadata, folder)
-    tables = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix.lower() in ENDINGS]
-    named = [path for path in tables if _split_in_path(path, folder)]
-    if named:
-        return _group(named, folder)
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    groups = tables_by_split(files, folder, ENDINGS)
+    if None not in groups:
+        return groups
+    tables = groups[None]
     if not tables:
         raise DataError(f"{folder} holds no file that ends in one of {', '.join(ENDINGS)}.")
     if len(tables) > 1:
@@ -95,11 +92,27 @@ def _files_by_split(folder: Path) -> dict[str, list[Path]]:
     return {"train": tables}
 
 
+def tables_by_split(paths: list[Path], folder: Path, endings: tuple[str, ...]) -> dict[str | None, list[Path]]:
+    """The files of each split: the metadata files where there are any, else those that are named after splits; else
+    all tables under None, of which there may be none.
+
+    Args:
+        paths: of all files in the folder, in order.
+        endings: of tables, in small letters.
+    """
+    metadata = [path for name in METADATA for path in paths if path.name == name]
+    if metadata:
+        return _group(metadata, folder)
+    tables = [path for path in paths if path.suffix.lower() in endings]
+    named = [path for path in tables if _split_in_path(path, folder)]
+    return _group(named, folder) if named else {None: tables}
+
+
 def _group(paths: list[Path], folder: Path) -> dict[str, list[Path]]:
     groups: dict[str, list[Path]] = {}
     for path in paths:
         groups.setdefault(_split_in_path(path, folder) or "train", []).append(path)
-    return groups
+    return {split: groups[split] for split in _in_order(groups)}
 
 
 def _split_in_path(path: Path, folder: Path) -> str | None:
@@ -201,12 +214,20 @@ def download_files(name: str) -> dict[str, list[Path]]:
     Raises:
         DataError: if the Hub gives no such data set, or it holds no file that can be read.
     """
+    return split_files(download_folder(name))
+
+
+def download_folder(name: str) -> Path:
+    """The repository of a data set on the Hub, brought into the Hub's cache.
+
+    Raises:
+        DataError: if the Hub gives no such data set.
+    """
     _check_hub_name(name)
     try:
-        folder = snapshot_download(name, repo_type="dataset")
+        return Path(snapshot_download(name, repo_type="dataset"))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise _not_on_hub(name, error) from error
-    return split_files(folder)
 
 
 def _check_hub_name(name: str) -> None:
@@ -233,13 +254,17 @@ def _from_hub(name: str) -> DatasetDict:
 
 
 __all__ = [
+    "ENDINGS",
     "FILE_NAME",
     "FOLDER",
     "ORIGIN",
     "DataError",
     "download_files",
+    "download_folder",
     "json_row",
     "read_splits",
     "split_files",
+    "split_of",
+    "tables_by_split",
     "with_origin",
 ]

@@ -26,14 +26,13 @@ from duosent.data_tables import audit_table, prepared_table
 from duosent.explain_command import declare_explain_flags, run_explain
 from duosent.export_command import declare_export_flags, run_export
 from duosent.parsing import CommandParser, hyphened
+from duosent.predict_command import CONSISTENT, check_call, check_rejections, declare_predict_flags, run_predict
 from duosent.publish_command import declare_publish_flags, run_publish
 from duosent.serve_command import declare_serve_flags, run_serve
 from duosent.slice_tables import drift_tables, slice_tables
-from duosent.tables import demo_table, figures_table, scores_table, targets_table
+from duosent.tables import demo_table, figures_table
 
 PUBLISHED = ("mvsa-single", "mvsa-multiple", "twitter-2015", "twitter-2017", "msed", "vqa-v2")
-
-CONSISTENT = "of a model with several labels: only answers that occurred together in training"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -454,64 +453,19 @@ def evaluate(options, free, parser) -> None:
 
 
 def declare_predict(parser: CommandParser) -> None:
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder or Hub name")
-    post = parser.add_argument_group("one post")
-    post.add_argument("--text", help="the words")
-    post.add_argument("--image", metavar="FILE", help="the picture")
-    note = "what the label is about; takes the place of $T$ in the words; may be given several times"
-    post.add_argument("--target", action="append", help=note)
-    table = parser.add_argument_group("or a whole table")
-    table.add_argument("--data", help="file or folder of Parquet, CSV or JSON Lines, or a Hub name")
-    table.add_argument("--output", metavar="DIR", help="folder for predictions.parquet and rejected.parquet")
-    table.add_argument("--split", help="which part of the data; needed where there are several")
-    table.add_argument("--batch-size", type=int, default=32, help="posts at once (%(default)s)")
-    table.add_argument("--num-workers", type=int, default=0, help="processes that read pictures (%(default)s)")
-    table.add_argument("--overwrite", action="store_true", help="take an output folder that is not empty")
+    declare_predict_flags(parser)
     _declare_columns(parser, labels=False)
-    parser.add_argument("--consistent", action="store_true", help=CONSISTENT)
-    parser.add_argument("--device", help="cpu, cuda, ...; default: the accelerator where there is one")
-    note = "what computes: torch a checkpoint (%(default)s), onnx a folder of duosent export"
-    parser.add_argument("--backend", choices=["torch", "onnx"], default="torch", help=note)
     _declare_common(parser)
 
 
 def predict(options, free, parser) -> None:
-    """Answer one post with a label and scores, or every post of a data set in a table."""
-    one_post = options.text is not None or options.image is not None
-    if one_post == (options.data is not None):
-        parser.error("give either --text and --image (or one of the two) or --data.")
-    if options.data is not None and options.output is None:
-        parser.error("--data needs --output.")
-    if options.data is not None and options.target is not None:
-        parser.error("--target belongs to one post; a table has a column of targets (--target-column).")
-    if options.image is not None and not os.path.isfile(options.image):
-        parser.error(f"--image {options.image} is not a file.")
+    """Answer one post with a label and scores, or every post of a table of any size, in shards."""
+    check_call(options, parser)
     _register()
-    from duosent.inference.scoring import predict as predict_post
-    from duosent.inference.scoring import predict_table, predict_targets
-
-    how = {name: getattr(options, name) for name in ("device", "consistent", "backend")}
-    if one_post and len(options.target or []) > 1:
-        answers = predict_targets(options.checkpoint, options.text, options.image, options.target, **how)
-        return _show(options, {"targets": answers}, targets_table(answers))
-    if one_post:
-        target = options.target[0] if options.target else None
-        answer = predict_post(options.checkpoint, options.text, options.image, target, **how)
-        return _show(options, answer, scores_table(answer))
-    answer = predict_table(
-        options.checkpoint,
-        options.data,
-        options.output,
-        split=options.split,
-        columns=_columns(options),
-        batch_size=options.batch_size,
-        num_workers=options.num_workers,
-        overwrite=options.overwrite,
-        **how,
-    )
-    refused = f"{answer['rejected']} posts could not be read: {answer['rejected_file']} says why."
-    table = f"{answer['n']} posts answered in {answer['predictions']}."
-    return _show(options, answer, f"{table}\n{refused}" if answer["rejected"] else table)
+    answer, table = run_predict(options, _columns(options), parser)
+    _show(options, answer, table)
+    if options.data is not None:
+        check_rejections(options, answer, parser)
 
 
 def declare_compare(parser: CommandParser) -> None:

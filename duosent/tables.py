@@ -80,9 +80,13 @@ def scores_table(answer: dict) -> str:
     if "tasks" in answer:
         return "\n\n".join(f"{task}: {scores_table(of_task)}" for task, of_task in answer["tasks"].items())
     column = "answer" if "answer" in answer else "label"
-    label = answer[column] if isinstance(answer[column], str) else ", ".join(answer[column]) or "none"
+    lines = [_in_words(answer[column])]
+    if "label_set" in answer:
+        lines.append(f"label set: {_in_words(answer['label_set'])}")
+    if answer.get("withheld"):
+        lines.append("to be withheld: the best score is too low")
     rows = sorted(answer["scores"].items(), key=lambda pair: -pair[1])
-    return f"{label}\n\n{text_table([column, 'score'], [list(row) for row in rows])}"
+    return "\n".join([*lines, "", text_table([column, "score"], [list(row) for row in rows])])
 
 
 def targets_table(answers: list[dict]) -> str:
@@ -93,11 +97,19 @@ def targets_table(answers: list[dict]) -> str:
             for task in answers[0]["tasks"]
         )
     labels = list(answers[0]["scores"])
+    more = [name for name in ("label_set", "withheld") if name in answers[0]]
     rows = []
     for answer in answers:
-        label = answer["label"] if isinstance(answer["label"], str) else ", ".join(answer["label"]) or "none"
-        rows.append([answer["target"], label, *(answer["scores"][name] for name in labels)])
-    return text_table(["target", "label", *labels], rows)
+        words = [_in_words(answer[name]) for name in ("label", *more)]
+        rows.append([answer["target"], *words, *(answer["scores"][name] for name in labels)])
+    titles = [name.replace("_", " ") for name in more]
+    return text_table(["target", "label", *titles, *labels], rows)
+
+
+def _in_words(value: str | list[str] | bool) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else ", ".join(value) or "none"
 
 
 def demo_table(result: dict) -> str:

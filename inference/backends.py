@@ -45,4 +45,4 @@ def default_device() -> str:
     return str(torch.accelerator.current_accelerator() or "cpu") if torch.accelerator.is_available() else "cpu"
 
 
-__all__ = ["BACKENDS", "load_backend", "trained_columns"]
+__all__ = ["BACKENDS", "default_device", "load_backend", "trained_columns"]

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from duosent.data.demo_posts import make_demo_encoders, make_demo_posts
 from duosent.data.pairs import load_pairs
-from duosent.inference.scoring import predict_table
+from duosent.inference.score_table import predict_table
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import CallError, write_json
 from duosent.training.run import evaluate, train

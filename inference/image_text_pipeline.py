@@ -10,9 +10,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers.pipelines import Pipeline
 
+from duosent.inference.answer_options import (
+    ANSWER_OPTIONS,
+    check_answer_options,
+    check_model_answers,
+    is_withheld,
+    set_threshold,
+)
 from duosent.inference.post_logits import post_logits, readable_posts
-from duosent.modeling.fitted_calibration import confidence_key, task_fits, why_no_abstaining, why_no_sets
-from duosent.modeling.label_scores import best_labels, label_names, label_scores, softmax_by_task, why_not_consistent
+from duosent.modeling.fitted_calibration import task_fits
+from duosent.modeling.label_scores import best_labels, label_names, label_scores, softmax_by_task
 from duosent.processing.collator import ImageTextCollator
 from duosent.processing.picture_sources import PictureSources
 from duosent.processing.processing_image_text import as_pictures
@@ -21,10 +28,6 @@ TASK = "image-text-classification"
 PARTS = ("text", "image", "target")
 # Columns of a data set's rows that say nothing to a model.
 UNREAD = ("id", "label", "text_label", "image_label")
-FUNCTIONS = ("sigmoid", "softmax", "none")
-ANSWER_OPTIONS = ("top_k", "threshold", "consistent", "function_to_apply", "confidence", "abstain")
-# Options that answer in a way of their own, and what may be given beside them.
-OWN_WAYS = {"confidence": (), "abstain": ("top_k",)}
 SOURCE_OPTIONS = tuple(field.name for field in fields(PictureSources))
 
 
@@ -121,15 +124,7 @@ class ImageTextClassificationPipeline(Pipeline):
         PictureSources(**sources)
         answers = {name: value for name, value in options.items() if name in ANSWER_OPTIONS}
         check_answer_options({**getattr(self, "_postprocess_params", {}), **answers})
-        config = self.model.config
-        reasons = [
-            why_not_consistent(config) if answers.get("consistent") else None,
-            why_no_sets(config, answers["confidence"]) if answers.get("confidence") is not None else None,
-            why_no_abstaining(config) if answers.get("abstain") else None,
-        ]
-        for reason in reasons:
-            if reason is not None:
-                raise ValueError(reason)
+        check_model_answers(self.model.config, answers)
         return sources, {}, answers
 
     def get_iterator(self, inputs, *args, **kwargs):
@@ -235,25 +230,6 @@ def check_classifies_posts(model) -> None:
         raise ValueError(f"The model must be one ForImageTextClassification, got {kind}.")
 
 
-def check_answer_options(options: dict) -> None:
-    top_k, threshold = options.get("top_k"), options.get("threshold")
-    if top_k is not None and (type(top_k) is not int or top_k < 1):
-        raise ValueError(f"top_k must be a whole number >= 1, or None for all labels, got {top_k!r}.")
-    if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, int | float)):
-        raise ValueError(f"threshold must be a number or None, got {threshold!r}.")
-    for name in ("consistent", "abstain"):
-        if not isinstance(options.get(name, False), bool):
-            raise ValueError(f"{name} must be True or False, got {options[name]!r}.")
-    if options.get("function_to_apply") not in (None, *FUNCTIONS):
-        known = ", ".join(FUNCTIONS)
-        raise ValueError(f"function_to_apply must be None or one of {known}, got {options['function_to_apply']!r}.")
-    given = [name for name in ANSWER_OPTIONS if options.get(name) not in (None, False)]
-    for own_way in set(OWN_WAYS) & set(given):
-        others = [name for name in given if name not in (own_way, *OWN_WAYS[own_way])]
-        if others:
-            raise ValueError(f"{own_way} must not be given with {others[0]}.")
-
-
 def answered(names: list[str], scores: list[float], options: dict, fit: dict, first: int | None = None) -> list[dict]:
     """As `ranked`; by what was fitted for the task, the set of a confidence, or no answer.
 
@@ -261,9 +237,8 @@ def answered(names: list[str], scores: list[float], options: dict, fit: dict, fi
         fit: of the task, see `task_fits`.
     """
     if options.get("confidence") is not None:
-        threshold = fit["set_thresholds"][confidence_key(options["confidence"])]
-        return ranked(names, scores, {"threshold": threshold})
-    if options.get("abstain") and max(scores) < fit["abstain"]["threshold"]:
+        return ranked(names, scores, {"threshold": set_threshold(fit, options["confidence"])})
+    if options.get("abstain") and is_withheld(scores, fit):
         return [{"label": None, "score": max(scores)}]
     return ranked(names, scores, options, first)
 

@@ -90,11 +90,20 @@ class PictureSources:
             raise ValueError(f"There is no file {shortened(picture) or repr(picture)}.")
         raise ValueError(f"A picture must be base64 or an address on the web, got {shortened(picture)!r}.")
 
-    def _from_web(self, url: str) -> Image.Image:
+    def fetch(self, url: str) -> bytes:
+        """The file of a picture on the web, whose head says that it is one; its pixels are not decoded.
+
+        Raises:
+            ValueError: as `open`.
+        """
         if not self.allow_urls:
             raise ValueError(f"An address on the web is fetched only with allow_urls=True, got {shortened(url)}.")
         content = download(url, self.max_bytes, self.timeout, self.allow_private)
-        return self._read(content, shortened(url))
+        self._checked(content, shortened(url))
+        return content
+
+    def _from_web(self, url: str) -> Image.Image:
+        return open_picture(self.fetch(url))
 
     def _from_data_uri(self, uri: str) -> Image.Image:
         head, comma, encoded = uri[5:].partition(",")
@@ -113,9 +122,10 @@ class PictureSources:
         except (binascii.Error, ValueError) as error:
             reason = reason_of(error)
             raise ValueError(f"A picture must be whole base64, got {shortened(encoded, 40)}: {reason}.") from error
-        return self._read(content, f"base64 of {size} bytes")
+        return open_picture(self._checked(content, f"base64 of {size} bytes"))
 
-    def _read(self, content: bytes, name: str) -> Image.Image:
+    def _checked(self, content: bytes, name: str) -> Image.Image:
+        """A picture of a format and size that are taken; its pixels are not decoded."""
         Image.init()
         known = [kind for kind in FORMATS if kind in Image.OPEN]
         try:
@@ -131,7 +141,7 @@ class PictureSources:
         if picture.width * picture.height > self.max_pixels:
             size = f"{picture.width} x {picture.height}"
             raise ValueError(f"{name} must have {self.max_pixels} pixels at most, got {size}.")
-        return open_picture(picture)
+        return picture
 
 
 def without_space(encoded: str) -> str:

@@ -20,9 +20,15 @@ REDIRECTS = (301, 302, 303, 307, 308)
 MAX_REDIRECTS = 5
 # IPv6 addresses that a gateway turns into the IPv4 address in their last 32 bits (RFC 6052).
 TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+# Answers that may be another next time.
+PASSING = (408, 425, 429, 500, 502, 503, 504)
 # What a server may call a picture.
 PICTURE_TYPES = ("image/", "application/octet-stream", "binary/octet-stream")
 HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "Connection": "close", "User-Agent": "duosent"}
+
+
+class PassingDownloadError(ValueError):
+    """What another try may not meet: no answer in time, a connection that broke, a server that is busy."""
 
 
 def download(url: str, max_bytes: int, timeout: float, allow_private: bool = False) -> bytes:
@@ -36,7 +42,8 @@ def download(url: str, max_bytes: int, timeout: float, allow_private: bool = Fal
             reserved), which otherwise are refused.
 
     Raises:
-        ValueError: in one sentence, for whatever stands in the way.
+        PassingDownloadError: in one sentence, for what another try may not meet.
+        ValueError: for whatever else stands in the way.
     """
     deadline = time.monotonic() + timeout
     here = url
@@ -47,12 +54,21 @@ def download(url: str, max_bytes: int, timeout: float, allow_private: bool = Fal
                 return answer
             here = urljoin(here, answer)
     except TimeoutError as error:
-        raise ValueError(
+        raise PassingDownloadError(
             f"{shortened(url)} must be read within {timeout:g} seconds, which were not enough."
         ) from error
     except (OSError, http.client.HTTPException) as error:
-        raise ValueError(f"{shortened(url)} cannot be read: {shortened(reason_of(error), 200)}.") from error
+        kind = ValueError if _lasts(error) else PassingDownloadError
+        raise kind(f"{shortened(url)} cannot be read: {shortened(reason_of(error), 200)}.") from error
     raise ValueError(f"{shortened(url)} must lead to a picture by {MAX_REDIRECTS} redirects at most, got more.")
+
+
+def _lasts(error: Exception) -> bool:
+    """Whether the host is none, or not the one that it says it is."""
+    cause = error.__cause__
+    if isinstance(cause, socket.gaierror):
+        return cause.errno != socket.EAI_AGAIN
+    return isinstance(error, ssl.SSLCertVerificationError) or isinstance(cause, UnicodeError)
 
 
 def shortened(value: str, length: int = 100) -> str:
@@ -155,7 +171,8 @@ def is_public(address: tuple) -> bool:
 
 def _content(url: str, response: http.client.HTTPResponse, max_bytes: int) -> bytes:
     if response.status != http.client.OK:
-        raise ValueError(f"{shortened(url)} must give a picture, got status {response.status}.")
+        kind = PassingDownloadError if response.status in PASSING else ValueError
+        raise kind(f"{shortened(url)} must give a picture, got status {response.status}.")
     kind = (response.getheader("Content-Type") or PICTURE_TYPES[0]).strip().lower()
     if not kind.startswith(PICTURE_TYPES):
         raise ValueError(f"{shortened(url)} must give a picture, got Content-Type {shortened(kind, 40)}.")
@@ -163,7 +180,7 @@ def _content(url: str, response: http.client.HTTPResponse, max_bytes: int) -> by
     if len(content) > max_bytes or (response.length or 0) > max_bytes:
         raise ValueError(f"{shortened(url)} must give {max_bytes} bytes at most, got more.")
     if response.length:
-        raise ValueError(f"{shortened(url)} broke off {response.length} bytes before its end.")
+        raise PassingDownloadError(f"{shortened(url)} broke off {response.length} bytes before its end.")
     return content
 
 
@@ -206,4 +223,4 @@ class _TimedReader(io.RawIOBase):
         return self.stream.recv_into(buffer)
 
 
-__all__ = ["download", "is_public", "shortened"]
+__all__ = ["PassingDownloadError", "download", "is_public", "shortened"]

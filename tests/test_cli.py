@@ -3,9 +3,11 @@
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -226,8 +228,13 @@ def test_predict_one_post_and_a_table(capsys, trained, data, tmp_path):
     code, out, err = call(capsys, *words)
     assert code == 0 and "6 posts answered" in out
     assert "predict: 100%" in err  # the bar
-    assert pq.read_table(tmp_path / "answers" / "predictions.parquet").num_rows == 6
-    assert "is not empty" in wrong_call(capsys, *words)
+    assert pq.read_table(tmp_path / "answers" / "predictions-00000.parquet").num_rows == 6
+    before = (tmp_path / "answers" / "manifest.json").read_bytes()
+    code, out, _ = call(capsys, *words, "--batch-size", "1")  # what is finished stays
+    assert code == 0 and "6 posts answered" in out
+    assert (tmp_path / "answers" / "manifest.json").read_bytes() == before
+    refused = f"duosent predict: output_dir {tmp_path}/answers holds answers with shard_rows 10000, not 5: "
+    assert wrong_call(capsys, *words, "--shard-rows", "5") == f"{refused}take another one, or say overwrite.\n"
 
 
 def test_work_that_failed_is_one_sentence_and_debug_shows_where(capsys, trained, data, monkeypatch):
@@ -251,3 +258,96 @@ def test_an_unreadable_picture_is_work_that_failed(capsys, trained, tmp_path):
     code, out, err = call(capsys, "predict", trained[0], "--image", tmp_path / "broken.png")
     assert (code, out) == (1, "") and err.count("\n") == 1
     assert "broken.png" in err and "Row" not in err
+
+
+class TestTables:
+    """`duosent predict --data` on six posts, one of whose pictures is none."""
+
+    @pytest.fixture
+    def posts(self, data, tmp_path):
+        rows = [json.loads(line) for line in (Path(data) / "train.jsonl").read_text().splitlines()]
+        rows[2]["image"] = "broken.png"
+        for name in ("red", "green"):
+            shutil.copyfile(f"{data}/{name}.png", tmp_path / f"{name}.png")
+        (tmp_path / "broken.png").write_bytes(b"no picture")
+        (tmp_path / "posts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return tmp_path / "posts.jsonl"
+
+    @pytest.mark.parametrize(
+        ("allowed", "code"), [("0", 1), ("1", 0), ("0.16", 1), ("0.17", 0), ("0.0", 1), ("1.0", 0)]
+    )
+    def test_too_many_rejected(self, capsys, trained, posts, tmp_path, allowed, code):
+        words = ["predict", trained[0], "--data", posts, "--output", tmp_path / "out", "--json"]
+        found, out, err = call(capsys, *words, "--max-rejected", allowed)
+        result = json.loads(out)
+        assert found == code and (result["n"], result["rejected"]) == (5, 1)
+        assert pq.read_table(tmp_path / "out" / "rejected-00000.parquet")["id"].to_pylist() == ["2"]
+        *lines, last = err.splitlines()
+        if code:
+            sentence = f"max_rejected is {allowed}, and 1 of 6 posts were rejected; the others are answered."
+            assert last == f"duosent predict failed: {sentence}"
+        else:
+            lines.append(last)
+        assert [json.loads(line)["rows"] for line in lines] == [6]
+
+    @pytest.mark.parametrize(
+        ("words", "sentence"),
+        [
+            (
+                ["--max-rejected", "-1"],
+                "--max-rejected must be a whole number >= 0, or a share from 0.0 to 1.0, got -1.",
+            ),
+            (["--max-rejected", "1.5"], "or a share from 0.0 to 1.0, got 1.5."),
+            (["--max-rejected", "many"], "or a share from 0.0 to 1.0, got many."),
+            (["--storage-options", "anon"], "--storage-options must be a JSON object, such as"),
+            (["--batch-tokens", "0"], "batch_tokens must be >= 1, got 0."),
+        ],
+    )
+    def test_a_wrong_option(self, capsys, trained, posts, tmp_path, words, sentence):
+        call_words = ["predict", trained[0], "--data", posts, "--output", tmp_path / "out", *words]
+        assert sentence in wrong_call(capsys, *call_words)
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize(
+        "flag", [["--with-sides"], ["--shard-rows", "5"], ["--output", "out"], ["--retries", "0"]]
+    )
+    def test_one_post_takes_no_option_of_a_table(self, capsys, trained, flag):
+        sentence = wrong_call(capsys, "predict", trained[0], "--text", "good", *flag)
+        assert sentence == f"duosent predict: {flag[0]} belongs to a table (--data).\n"
+
+    def test_every_flag_reaches_the_table(self, capsys, monkeypatch, tmp_path):
+        import duosent.inference.score_table as score_table
+
+        asked = {}
+
+        def remember(*words, **options):
+            asked.update(options, words=words)
+            return {"n": 0, "rejected": 0, "predictions": "p", "rejected_files": "r"}
+
+        monkeypatch.setattr(score_table, "predict_table", remember)
+        words = (
+            "predict c --data d --output o --split test --with-sides --shard-rows 1 --batch-size 2 --batch-tokens 3"
+        )
+        words += " --num-workers 4 --fetch-images --retries 6 --overwrite --confidence 0.9 --abstain --device cpu"
+        words += " --backend onnx --text-column t --consistent --base-image-dir b"
+        assert call(capsys, *words.split(), "--storage-options", '{"anon": true}')[0] == 0
+        assert asked == {
+            "words": ("c", "d", "o"),
+            "columns": {"text_column": "t", "base_image_dir": "b"},
+            "split": "test",
+            "with_sides": True,
+            "shard_rows": 1,
+            "batch_size": 2,
+            "batch_tokens": 3,
+            "num_workers": 4,
+            "fetch_images": True,
+            "retries": 6,
+            "overwrite": True,
+            "storage_options": {"anon": True},
+            "progress": "bar",
+            "consistent": True,
+            "confidence": 0.9,
+            "abstain": True,
+            "device": "cpu",
+            "backend": "onnx",
+        }

@@ -89,7 +89,7 @@ def test_a_table_of_questions_has_an_answer_each(capsys, trained, vqa_data, tmp_
     words = ["predict", trained, "--data", vqa_data, "--split", "test", "--output", tmp_path / "answers"]
     code, out, _ = call(capsys, *words)
     assert code == 0 and "2 posts answered" in out
-    table = pq.read_table(tmp_path / "answers" / "predictions.parquet").to_pylist()
+    table = pq.read_table(tmp_path / "answers" / "predictions-00000.parquet").to_pylist()
     assert [row["id"] for row in table] == ["test0", "test1"]
     model = AutoModelForVisualQuestionAnswering.from_pretrained(trained).eval()
     questions = pq.read_table(f"{vqa_data}/test.parquet").to_pylist()

@@ -159,7 +159,9 @@ def test_predict_answers_as_it_does_by_torch(capsys, checkpoint, folder, data, t
     for name, words in ways.items():
         done = call(capsys, "predict", *words, "--data", data, "--output", tmp_path / name, "--batch-size", "2")
         assert done[0] == 0, done
-    torch_rows, onnx_rows = (pq.read_table(tmp_path / name / "predictions.parquet") for name in ("torch", "onnx"))
+    torch_rows, onnx_rows = (
+        pq.read_table(tmp_path / name / "predictions-00000.parquet") for name in ("torch", "onnx")
+    )
     assert onnx_rows["id"] == torch_rows["id"] and onnx_rows["label"] == torch_rows["label"]
     for column in (name for name in torch_rows.column_names if name.startswith("score_")):
         np.testing.assert_allclose(onnx_rows[column], torch_rows[column], atol=1e-4)

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from duosent import BaselineForImageTextClassification, MdseForImageTextClassification
-from duosent.inference.scoring import predict, predict_table
+from duosent.inference.score_table import predict_table
+from duosent.inference.scoring import predict
 from duosent.training.checkpoints import CallError
 
 LABELS = {0: "negative", 1: "neutral", 2: "positive"}
@@ -76,8 +77,8 @@ def test_one_side_is_enough_and_matters(checkpoint, picture):
 @pytest.mark.parametrize("batch_size", [2, 5])
 def test_a_table_answers_or_rejects_every_row(checkpoint, posts, picture, tmp_path, batch_size):
     result = predict_table(checkpoint, posts, str(tmp_path), batch_size=batch_size)
-    answered = pq.read_table(tmp_path / "predictions.parquet").to_pylist()
-    rejected = pq.read_table(tmp_path / "rejected.parquet").to_pylist()
+    answered = pq.read_table(tmp_path / "predictions-00000.parquet").to_pylist()
+    rejected = pq.read_table(tmp_path / "rejected-00000.parquet").to_pylist()
     assert (result["n"], result["rejected"]) == (3, 2)
     assert [row["id"] for row in answered] == ["both", "words", "picture"]
     assert {row["id"] for row in rejected} == {"broken", "nothing"}
@@ -96,7 +97,7 @@ def test_a_baseline_rejects_what_it_cannot_read(text_encoder_dir, posts, process
     model.save_pretrained(tmp_path / "words")
     processor.save_pretrained(tmp_path / "words")
     predict_table(str(tmp_path / "words"), posts, str(tmp_path / "out"))
-    rejected = pq.read_table(tmp_path / "out" / "rejected.parquet").to_pylist()
+    rejected = pq.read_table(tmp_path / "out" / "rejected-00000.parquet").to_pylist()
     assert {row["id"] for row in rejected} >= {"picture", "nothing"}
 
 
@@ -113,7 +114,10 @@ def test_several_labels_a_post(text_encoder_dir, image_encoder_dir, processor, p
     assert answer["label"] == ["negative", "positive"]
     assert answer["scores"] == pytest.approx({"negative": 0.8808, "neutral": 0.3775, "positive": 0.6225}, abs=1e-4)
     predict_table(str(tmp_path / "model"), posts, str(tmp_path / "out"))
-    assert pq.read_table(tmp_path / "out" / "predictions.parquet")["label"][0].as_py() == ["negative", "positive"]
+    assert pq.read_table(tmp_path / "out" / "predictions-00000.parquet")["label"][0].as_py() == [
+        "negative",
+        "positive",
+    ]
 
 
 def test_wrong_calls_are_one_sentence(checkpoint, posts, tmp_path):

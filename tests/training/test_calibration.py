@@ -18,7 +18,8 @@ from commands import wrong_call
 from duosent import AutoModelForImageTextClassification, MdseForImageTextClassification
 from duosent.cli import main
 from duosent.configuration.configuration_mdse import MdseConfig
-from duosent.inference.scoring import predict, predict_table
+from duosent.inference.score_table import predict_table
+from duosent.inference.scoring import predict
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.calibration import Calibration, by_task, set_figures, store_calibration
 from duosent.training.checkpoints import CallError
@@ -168,7 +169,7 @@ def test_scores_are_divided_by_the_temperature_and_answers_stay(calibrated, plai
         < unfitted["calibration"]["tasks"]["label"]["scores"]["nll"]
     )
     predict_table(str(folder), data, str(tmp_path / "table"), split="validation", device="cpu")
-    for file in (tmp_path / "answers.parquet", tmp_path / "table" / "predictions.parquet"):
+    for file in (tmp_path / "answers.parquet", tmp_path / "table" / "predictions-00000.parquet"):
         table = pq.read_table(file)
         found = np.stack([table.column(f"score_{name}").to_numpy() for name in LABELS], axis=1)
         assert np.abs(found - expected).max() < 1e-4, file.name

@@ -16,7 +16,8 @@ from sklearn.metrics import f1_score
 
 from duosent import MdseConfig, MdseForImageTextClassification
 from duosent.data.pairs import load_pairs
-from duosent.inference.scoring import predict, predict_table, predict_targets
+from duosent.inference.score_table import predict_table
+from duosent.inference.scoring import predict, predict_targets
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import CallError
 from duosent.training.classification_task import ClassificationTask
@@ -200,7 +201,7 @@ def checkpoint(data, text_encoder_dir, image_encoder_dir, processor, tmp_path_fa
 def test_one_post_and_a_table_give_each_tasks_answer(checkpoint, data, processor, tmp_path, consistent):
     model = MdseForImageTextClassification.from_pretrained(checkpoint).eval()
     result = predict_table(checkpoint, data, str(tmp_path / "out"), split="validation", consistent=consistent)
-    table = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
+    table = pq.read_table(tmp_path / "out" / "predictions-00000.parquet").to_pylist()
     assert result["n"] == len(table) == 8
     columns = [f"label_{task}" for task in NAMES]
     columns += [f"score_{task}:{name}" for task, names in NAMES.items() for name in names]

@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification
 
-from duosent.inference.scoring import predict_table
+from duosent.inference.score_table import predict_table
 from duosent.processing.processing_image_text import ImageTextProcessor
 from duosent.training.arguments import ImageTextTrainingArguments
 from duosent.training.checkpoints import check_output_dir, resume_folder
@@ -106,7 +106,7 @@ def test_the_answers_lie_beside_the_metrics(run, rows, data, tmp_path):
         {name: row[name] for name in ("id", "true_label", "label")} for row in answers
     ]
     predict_table(str(folder), str(Path(data) / "validation.parquet"), str(tmp_path / "predicted"), device="cpu")
-    predicted = pq.read_table(tmp_path / "predicted" / "predictions.parquet")
+    predicted = pq.read_table(tmp_path / "predicted" / "predictions-00000.parquet")
     assert again.column_names == ["id", "true_label", *predicted.column_names[1:]]
     for name in words:
         wanted = predicted[f"score_{name}"].to_pylist()

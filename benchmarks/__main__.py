@@ -25,6 +25,7 @@ from benchmarks.parts import (
     latency,
     loading,
     residual_attention,
+    scoring,
     startup,
     training,
 )
@@ -42,6 +43,7 @@ PARTS = {
         loading,
         startup,
         exported,
+        scoring,
         gpu,
         autogluon,
     )

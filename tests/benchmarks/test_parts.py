@@ -11,7 +11,7 @@ import torch
 from benchmarks import exported_posts, first_answer, loader
 from benchmarks.__main__ import PARTS, main, parse
 from benchmarks.models import COMPARISONS, TOWERS, build_all
-from benchmarks.parts import autogluon, feeding, gpu, residual_attention
+from benchmarks.parts import autogluon, feeding, gpu, residual_attention, scoring
 from benchmarks.parts.training import build_optimizers
 from benchmarks.shapes import chosen_shapes
 
@@ -228,8 +228,9 @@ def test_exported_models_stand_beside_eager_torch(measure, monkeypatch):
     assert [row["value"]["median"] for row in (answers, lost, size)] == [75, 25, 32.5]
 
 
-def test_checkpoints_need_posts_of_their_labels(tmp_path, capsys):
-    main(["exported", "--checkpoints", "runs/mdse-0", *TINY, "--machine", "tiny", "--results", str(tmp_path)])
+@pytest.mark.parametrize("part", ["exported", "scoring"])
+def test_checkpoints_need_posts_of_their_labels(part, tmp_path, capsys):
+    main([part, "--checkpoints", "runs/mdse-0", *TINY, "--machine", "tiny", "--results", str(tmp_path)])
     assert "Not measured: --checkpoints need --data" in capsys.readouterr().out
 
 
@@ -335,3 +336,19 @@ def test_each_part_has_a_line_in_the_help(capsys):
         parse(["--help"])
     text = capsys.readouterr().out
     assert all(f"\n  {name} " in text for name in PARTS)
+
+
+@pytest.mark.slow  # exports a model
+def test_a_scored_table_stands_beside_a_loop_over_the_pipeline(measure):
+    rows = measure("scoring", "--scored-posts", "3", "--scored-batch", "2")["rows"]
+    ways = ["pipeline, batches", "predict", "predict, ONNX int8"]
+    assert [(row["subject"], row["against"]) for row in rows] == [(scoring.LOOP, way) for way in ways]
+    assert {row["what"] for row in rows} == {"Parquet to scores, mdse, 3 posts"}
+    assert all(row["value"]["median"] > 0 and row["ratio"]["median"] > 0 for row in rows)
+
+
+def test_a_rejected_post_stops_the_scoring(measure, monkeypatch):
+    monkeypatch.setattr(scoring, "export", lambda *words, **options: None)
+    monkeypatch.setattr(scoring, "predict_table", lambda *words, **options: {"rejected": 2})
+    with pytest.raises(RuntimeError, match="2 posts were rejected"):
+        measure("scoring", "--scored-posts", "3")

@@ -1,4 +1,4 @@
-"""Shards scored on a cluster: Ray Data gives each to a worker that holds the model, and to another if that one dies."""
+"""Shards scored on a cluster: Ray Data gives each to a worker that holds the model, and to another if that dies."""
 
 import importlib.util
 import logging

@@ -116,7 +116,7 @@ def test_files_that_are_empty_or_none_are_not_asked_for_columns(tmp_path):
 
 
 def test_a_column_may_come_late_in_json_lines(tmp_path):
-    rows = [{"text": "a"}, {"image": "x.png", "target": "dog"}, {"file_name": "y.png"}]
+    rows = [{"text": "a"}, {"image": "x.png", "target": "dog"}, {"file_name": "y.png", "text": "c"}]
     found = posts(write_lines(tmp_path / "a.jsonl", *rows[:2]), piece_rows=1)
     assert [post["text"] for post in found] == ["a", None]
     assert found[1]["image"]["path"] == f"{tmp_path}/x.png" and found[1]["target"] == "dog"
@@ -157,6 +157,12 @@ def test_a_path_does_not_lead_out_of_its_bucket(tmp_path, cell):
     [refused, kept] = posts(path, SourceReader(base_image_dir="s3://bucket/photos"))
     assert isinstance(refused, Rejected)
     assert kept["image"]["path"] == "s3://bucket/photos/x.png"
+
+
+def test_an_absolute_path_is_none_of_a_remote_table(tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", {"text": "a", "image": "/etc/x.png"})
+    [refused] = posts(path, SourceReader(base_image_dir="memory:///photos"))
+    assert refused.reason.endswith("/etc/x.png must be a path below memory:///photos, or a URL.")
 
 
 @pytest.mark.parametrize("cell", ["s3://bucket/x.png", "gs://bucket/x.png", "hf://datasets/a/b/x.png"])

@@ -141,8 +141,7 @@ class PieceReader:
         except (UnreadableFileError, OSError) as error:
             self.close()
             reason = f"the file cannot be read: {reason_of(error)}"
-        for missing in range(given, piece.rows):
-            yield _outcome(piece, missing, Damage(reason))
+        yield from refused(piece, reason, given)
 
     def open(self, file: SourceFile):
         """
@@ -185,6 +184,12 @@ def open_file(file: SourceFile) -> ParquetTable | CsvFile | JsonLinesFile | Json
     return JsonLinesFile(file.access, file.url)
 
 
+def refused(piece: Piece, reason: str, first: int = 0) -> Iterator[Rejected]:
+    """The rows of a piece, from one of them on, each rejected for the same reason."""
+    for number in range(first, piece.rows):
+        yield _outcome(piece, number, Damage(reason))
+
+
 def row_id(file: SourceFile, place: int) -> str:
     """What a row without an id is called."""
     return f"{file.split}-{1 + place}"
@@ -202,4 +207,4 @@ def _outcome(piece: Piece, number: int, found: dict | Damage) -> dict | Rejected
     return {**found, PLACE: place, FOLDER: piece.file.folder, ORIGIN: origin}
 
 
-__all__ = ["PIECE_ROWS", "PLACE", "Piece", "PieceReader", "pieces", "read_piece", "row_id", "source_pieces"]
+__all__ = ["PIECE_ROWS", "PLACE", "Piece", "PieceReader", "pieces", "read_piece", "refused", "row_id", "source_pieces"]

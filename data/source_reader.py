@@ -11,6 +11,7 @@
 A reader can be pickled to worker processes, and lives through a fork. It is for one thread at a time.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -21,7 +22,7 @@ from duosent.data.reading import FILE_NAME, FOLDER, ORIGIN, DataError
 from duosent.data.rejected import Rejected
 from duosent.data.remote_pictures import picture_place, read_picture
 from duosent.data.source_files import SourceFile
-from duosent.data.source_pieces import PLACE, Piece, PieceReader, row_id
+from duosent.data.source_pieces import PLACE, Piece, PieceReader, refused, row_id
 from duosent.data.stretches import UnreadableFileError
 from duosent.data.tar_samples import KEY
 from duosent.processing.processing_image_text import whole_characters
@@ -82,18 +83,17 @@ class SourceReader:
             `{"bytes", "path"}`, both None where there is no picture. The path is absolute, or a URL; what it leads to
             is read by `fetch`.
         """
+        if piece.reason is not None:
+            yield from self._pieces.read(piece)
+            return
         try:
-            chosen = {} if piece.reason is not None else self._choose(piece.file)
+            chosen = self._choose(piece.file)
         except (UnreadableFileError, OSError, DataError) as error:
-            chosen, why = None, str(error)
-        wanted = list(dict.fromkeys(chosen.values())) if chosen else None
-        for row in self._pieces.read(piece, wanted):
-            if isinstance(row, Rejected):
-                yield row
-            elif chosen is None:
-                yield Rejected(row[PLACE], row_id(piece.file, row[PLACE]), f"{row[ORIGIN]}: {why}")
-            else:
-                yield self._post(row, chosen, piece.file)
+            self._pieces.close()
+            yield from refused(piece, f"the file cannot be read: {reason_of(error)}")
+            return
+        for row in self._pieces.read(piece, list(dict.fromkeys(chosen.values()))):
+            yield row if isinstance(row, Rejected) else self._post(row, chosen, piece.file)
 
     def fetch(self, post: dict, file: SourceFile) -> dict | Rejected:
         """The post with the bytes of its picture, which is read where it lies, with retries. Safe in several threads.
@@ -122,9 +122,7 @@ class SourceReader:
             wanted, present = dict(self.columns), self._pieces.open(file).column_names
             if file.kind == "tar" and wanted["id"] is None:
                 wanted["id"] = KEY
-            if file.kind in ("jsonl", "tar"):
-                present = _may_be_present(present)
-            self._chosen[file.url] = choose_columns(present, wanted, file.url)
+            self._chosen[file.url] = _chosen(file, present, wanted)
         return self._chosen[file.url]
 
     def _post(self, row: dict, chosen: dict[str, str], file: SourceFile) -> dict | Rejected:
@@ -149,6 +147,15 @@ class SourceReader:
         if inside is None and path:
             return {"bytes": None, "path": picture_place(path, self.base_image_dir or folder, self.allow_urls)}
         return {"bytes": inside, "path": path or None}
+
+
+def _chosen(file: SourceFile, present: list[str], wanted: dict[str, str | None]) -> dict[str, str]:
+    if file.kind in ("jsonl", "tar"):
+        with contextlib.suppress(DataError):  # which would name columns that nobody has seen
+            return choose_columns(_may_be_present(present), wanted, file.url)
+    elif not present:  # an empty file
+        return {}
+    return choose_columns(present, wanted, file.url)
 
 
 def _may_be_present(seen: list[str]) -> list[str]:

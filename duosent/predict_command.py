@@ -24,6 +24,8 @@ TABLE_ONLY = (
     "retries",
     "max_rejected",
     "overwrite",
+    "engine",
+    "ray_address",
 )
 
 
@@ -57,6 +59,10 @@ def declare_predict_flags(parser: CommandParser) -> None:
     table.add_argument("--storage-options", metavar="JSON", help=note)
     note = "how often reading is tried again that fails in passing (%(default)s)"
     table.add_argument("--retries", type=int, default=5, metavar="N", help=note)
+    note = "what scores the shards: this process and those beside it (%(default)s), or a cluster of Ray (duosent[ray])"
+    table.add_argument("--engine", choices=["local", "ray"], default="local", help=note)
+    note = "of the cluster, such as ray://head:10001 or auto; without it Ray runs on this machine"
+    table.add_argument("--ray-address", metavar="URL", help=note)
     note = "exit code 1 if more rows than that are rejected: a number, or with a point a share (0.01)"
     table.add_argument("--max-rejected", metavar="N", help=note)
     note = "take the place of answers to another call, or of an output folder that is not empty"
@@ -113,7 +119,7 @@ def _run_table(options: argparse.Namespace, columns: dict, how: dict, parser: Co
     from duosent.inference.score_table import predict_table
 
     names = ("split", "with_sides", "shard_rows", "batch_size", "batch_tokens", "num_workers", "fetch_images")
-    names += ("retries", "overwrite")
+    names += ("retries", "overwrite", "engine", "ray_address")
     answer = predict_table(
         options.checkpoint,
         options.data,

@@ -4,6 +4,9 @@ Rows are read one after the other. Among `WINDOW` batches' worth of them those w
 side by side, within one shard alone: what stands beside a row depends neither on other shards nor on who reads it.
 """
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -105,6 +108,7 @@ def inputs_of(
             collate_fn=_as_it_is,
             num_workers=num_workers,
             prefetch_factor=AHEAD,
+            worker_init_fn=_end_with_parent,
         )
 
 
@@ -208,6 +212,18 @@ class _Once:
 
     def __iter__(self) -> Iterator[Rows]:
         return self.rows
+
+
+def _end_with_parent(worker: int) -> None:
+    """End this process when the one that it works for dies. A loader's own processes look whether their parent is
+    alive, which where there is no fork is another one.
+    """
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="end_with_parent", daemon=True).start()
 
 
 def _as_it_is(inputs: Inputs) -> Inputs:

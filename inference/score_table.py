@@ -24,10 +24,12 @@ from duosent.inference.score_folder import (
 )
 from duosent.inference.score_job import ScoreJob, own_device
 from duosent.inference.score_progress import MODES, ScoreProgress
+from duosent.inference.score_ray import check_ray, ray_cluster, score_by_ray
 from duosent.inference.score_shards import ShardScorer
 from duosent.training.checkpoints import CallError
 
 SHARD_ROWS = 10_000
+ENGINES = ("local", "ray")
 # What a table to be scored is read by, with the keyword of `load_pairs` for each.
 COLUMNS = {"text": "text_column", "image": "image_column", "target": "target_column", "id": "id_column"}
 
@@ -53,6 +55,8 @@ def predict_table(
     device: str | None = None,
     overwrite: bool = False,
     backend: str = "torch",
+    engine: str = "local",
+    ray_address: str | None = None,
     progress: str = "bar",
 ) -> dict:
     """Label and scores of every post of a table, as Parquet, in shards.
@@ -88,6 +92,9 @@ def predict_table(
         device, backend: as in `predict`. Of several processes on a machine each takes an accelerator of its own.
         overwrite: take the place of answers to another call, or of a folder that is not empty; what the same call
             has finished stays.
+        engine: "local", or "ray" for a cluster of Ray, whose machines must all see checkpoint, data and folder under
+            the same names.
+        ray_address: of the cluster; None for the one that this process is in, or else one of this machine alone.
         progress: "bar" or "json" for standard error, or "none".
 
     Returns: `{"predictions": pattern of the files, "rejected_files": pattern, "manifest": file, "shards": number,
@@ -100,6 +107,7 @@ def predict_table(
         raise CallError(f"shard_rows must be >= 1, got {shard_rows}.")
     if progress not in MODES:
         raise CallError(f"progress must be one of {', '.join(MODES)}, got {progress!r}.")
+    _check_engine(engine, ray_address)
     _check_apart(data, output_dir)
     process = get_cpu_distributed_information()
     if process.world_size > 1 and backend == "torch":
@@ -113,8 +121,8 @@ def predict_table(
     }
     try:
         reader, tries = SourceReader(**read_by), Retries(retries)
-        job = ScoreJob(checkpoint, backend, device, answers, reader, batch_size, batch_tokens, num_workers)
-        folder = ScoreFolder(output_dir)
+        job = ScoreJob(_absolute(checkpoint), backend, device, answers, reader, batch_size, batch_tokens, num_workers)
+        folder = ScoreFolder(Path(output_dir).absolute())
         scorer = job.scorer(folder)
         files = source_files(data, split, storage_options, tries)
         reader.check(files)
@@ -125,7 +133,11 @@ def predict_table(
     shards = folder.plan(asked, lambda: _cut(files, shard_rows), overwrite, first=process.rank == 0)
 
     shown = ScoreProgress(folder, shards, progress if process.rank == 0 else "none")
-    _score_all(scorer, shards, len(shards) * process.rank // process.world_size, shown)
+    if engine == "ray":
+        del scorer
+        _score_on_cluster(job, folder, shards, ray_address, shown)
+    else:
+        _score_here(scorer, shards, len(shards) * process.rank // process.world_size, shown)
     shown.close()
     totals = folder.finish(shards)
     return {
@@ -138,6 +150,15 @@ def predict_table(
     }
 
 
+def _check_engine(engine: str, ray_address: str | None) -> None:
+    if engine not in ENGINES:
+        raise CallError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}.")
+    if engine == "ray":
+        check_ray()
+    elif ray_address is not None:
+        raise CallError(f"ray_address must go with engine ray, got {ray_address} with engine {engine}.")
+
+
 def _check_apart(data: str, output_dir: str) -> None:
     """Answers among the posts would be read as posts by the next call."""
     source, folder = Path(data), Path(output_dir).resolve()
@@ -145,18 +166,39 @@ def _check_apart(data: str, output_dir: str) -> None:
         raise CallError(f"output_dir {output_dir} must not lie in {data}, whose files are read as posts.")
 
 
+def _absolute(checkpoint: str) -> str:
+    """A folder by its whole name, since other processes may work elsewhere; a Hub name as it is."""
+    return str(Path(checkpoint).absolute()) if Path(checkpoint).is_dir() else checkpoint
+
+
 def _cut(files: list[SourceFile], shard_rows: int) -> list[Shard]:
     return cut_into_shards(source_pieces(files, min(shard_rows, PIECE_ROWS)), shard_rows)
 
 
-def _score_all(scorer: ShardScorer, shards: list[Shard], own: int, shown: ScoreProgress) -> None:
+def _score_here(scorer: ShardScorer, shards: list[Shard], own: int, shown: ScoreProgress) -> None:
     """Score what is left, beginning at a process's own shard, until all is finished, be it by others."""
     left = shards[own:] + shards[:own]
-    while left := [shard for shard in left if scorer.folder.record(shard) is None]:
+    while left := _unfinished(scorer.folder, left):
         if not scorer(left, shown):
             # Others are at the rest. Should one of them die, its claim is free.
             time.sleep(POLL)
             shown.show()
+
+
+def _score_on_cluster(
+    job: ScoreJob, folder: ScoreFolder, shards: list[Shard], address: str | None, shown: ScoreProgress
+) -> None:
+    """As `_score_here`, by the workers of Ray."""
+    left = shards
+    with ray_cluster(address):
+        while left := _unfinished(folder, left):
+            for _ in score_by_ray(job, folder, shards, left):
+                shown.show()
+            time.sleep(POLL)
+
+
+def _unfinished(folder: ScoreFolder, shards: list[Shard]) -> list[Shard]:
+    return [shard for shard in shards if folder.record(shard) is None]
 
 
 __all__ = ["SHARD_ROWS", "predict_table"]

@@ -8,10 +8,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
 from PIL import Image
 from tiny import build
+from transformers import pipeline
 
 from duosent import MdseForImageTextClassification
 from duosent.data.demo_posts import make_demo_posts
@@ -48,6 +50,7 @@ def test_every_example_is_tried_here():
         "06_pipeline.py",
         "07_train_and_push.py",
         "08_call_an_endpoint.py",
+        "score_with_spark.py",
     }
 
 
@@ -116,6 +119,29 @@ def test_call_an_endpoint(processor, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["both", "words alone", "picture alone", "refused"]
     assert lines[-1].endswith("must be base64 or an address on the web, got 'photo.jpg'.")
+
+
+def test_what_spark_runs(processor, tmp_path):
+    """The function of the UDF, on batches as Spark hands them over."""
+    build(MdseForImageTextClassification).save_pretrained(tmp_path / "checkpoint")
+    processor.save_pretrained(tmp_path / "checkpoint")
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "photo.jpg")
+    picture = (tmp_path / "photo.jpg").read_bytes()
+    score = runpy.run_path(str(EXAMPLES / "score_with_spark.py"))["scorer"](str(tmp_path / "checkpoint"))
+    batches = [
+        (pd.Series(["so happy", None, "sad"]), pd.Series([picture, picture, None])),
+        (pd.Series(["so happy", "a dog", None]), pd.Series([None, b"no picture", None])),
+    ]
+    good, mixed = list(score(iter(batches)))
+    assert list(good.columns) == ["label", "score", "reason"] and str(good["score"].dtype) == "float64"
+    classify = pipeline("image-text-classification", model=str(tmp_path / "checkpoint"), device="cpu")
+    posts = [{"text": "so happy", "image": picture}, {"image": picture}, {"text": "sad"}]
+    for row, post in zip(good.to_dict("records"), posts, strict=True):
+        [own] = classify(post)
+        assert row["label"] == own["label"] and row["score"] == pytest.approx(own["score"], abs=1e-5)
+    assert good["reason"].isna().all()
+    assert mixed["label"].isna().tolist() == [False, True, True] == mixed["score"].isna().tolist()
+    assert "cannot be read as a picture" in mixed["reason"][1] and "got neither" in mixed["reason"][2]
 
 
 def test_pretrain_then_fine_tune(posts, vqa_data, text_encoder_dir, image_encoder_dir, tmp_path, capsys):

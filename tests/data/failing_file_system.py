@@ -17,9 +17,16 @@ class FailingFileSystem(MemoryFileSystem):
     def _strip_protocol(cls, path: str) -> str:
         return super()._strip_protocol(path.removeprefix("flaky://"))
 
+    described = {}  # kept until the cache is dropped, as clients of object stores do
+
     def info(self, path, **options):
         self.fails("info", path)
-        return super().info(path, **options)
+        if path not in self.described:
+            self.described[path] = super().info(path, **options)
+        return self.described[path]
+
+    def invalidate_cache(self, path=None):
+        self.described.clear()
 
     def ls(self, path, detail=True, **options):
         self.fails("ls", path)

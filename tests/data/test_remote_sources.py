@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from drawn import blocks, encoded
-from failing_file_system import FailingFileSystem
+from failing_file_system import FailingFile, FailingFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_tar_samples import sample, tar_of
@@ -52,6 +52,7 @@ def remote(request):
 def filled(protocol: str) -> str:
     system = fsspec.filesystem(protocol)
     system.store.clear()
+    system.invalidate_cache()
     FailingFileSystem.fails = staticmethod(lambda what, path: None)
     for name, content in {**FILES, "photos/1.png": PNG}.items():
         system.pipe_file(f"/data/{name}", content)
@@ -131,6 +132,7 @@ def test_splits_are_found_as_in_a_folder_here(tmp_path):
         with pytest.raises(DataError, match="has no test part, only train, validation"):
             source_files(source, "test")
     assert [file.split for file in source_files("memory:///data/**/*.csv")] == ["validation", "train", "train"]
+    assert [file.url for file in source_files("memory:///data/**/*.csv", "validation")] == ["memory:///data/dev.csv"]
 
 
 @pytest.mark.parametrize(
@@ -154,10 +156,9 @@ def test_a_source_that_is_none_is_told_in_one_sentence(source, sentence):
     assert sentence in str(raised.value) and "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("root", ["memory:///data", "here"])
+@pytest.mark.parametrize("root", ["memory", "flaky", "here"])
 def test_a_changed_file_has_another_identity_and_secrets_are_not_shown(here, root):
-    filled("memory")
-    root = str(here) if root == "here" else root
+    root = str(here) if root == "here" else filled(root)
     options = {"token": "secret"} if "://" in root else None
     before = source_files(root, storage_options=options)
     assert source_files(root, storage_options=options) == before
@@ -169,7 +170,7 @@ def test_a_changed_file_has_another_identity_and_secrets_are_not_shown(here, roo
         (here / "a.csv").write_bytes(content)
         os.utime(here / "a.csv", ns=(1, 1))
     else:
-        fsspec.filesystem("memory").pipe_file("/data/a.csv", content)
+        fsspec.filesystem(root.partition(":")[0]).pipe_file("/data/a.csv", content)
     after = source_files(root, storage_options=options)
     assert after[0].identity != before[0].identity and after[1:] == before[1:]
 
@@ -196,7 +197,7 @@ def test_errors_that_pass_change_nothing(here, data, piece_rows):
     assert unplaced(outcomes(source, piece_rows)) == wanted
 
 
-def test_bytes_that_stop_too_early_are_read_again(here):
+def test_bytes_that_stop_too_early_are_read_again(here, monkeypatch):
     wanted = unplaced(outcomes(here))
     source, cut = filled("flaky"), []
     plain = FailingFileSystem._open
@@ -208,12 +209,32 @@ def test_bytes_that_stop_too_early_are_read_again(here):
         cut.append(path)
         return file
 
-    FailingFileSystem._open = opened
-    try:
-        assert unplaced(outcomes(source)) == wanted
-    finally:
-        FailingFileSystem._open = plain
+    monkeypatch.setattr(FailingFileSystem, "_open", opened)
+    assert unplaced(outcomes(source)) == wanted
     assert len(cut) > 8
+
+
+def test_a_connection_that_broke_is_replaced(here, monkeypatch):
+    wanted = unplaced(outcomes(here))
+    source, opened = filled("flaky"), []
+    plain = FailingFileSystem._open
+
+    def broken(self, path, mode="rb", **options):
+        file = plain(self, path, mode, **options)
+        opened.append(path)
+        if len(opened) % 2:
+            file.close()
+        return file
+
+    monkeypatch.setattr(FailingFileSystem, "_open", broken)
+    monkeypatch.setattr(FailingFile, "seek", lambda self, *arguments: io.BytesIO.seek(alive(self), *arguments))
+    assert unplaced(outcomes(source)) == wanted
+
+
+def alive(file: FailingFile) -> FailingFile:
+    if file.closed:
+        raise ConnectionResetError("closed by the server")
+    return file
 
 
 def dead(*paths: str, after: int = 0):

@@ -85,6 +85,16 @@ def test_damage_gives_the_same_outcomes_however_a_file_is_cut(tmp_path, name, da
     assert kept_open == whole
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_one_reader_reads_pieces_in_any_order(tmp_path, name):
+    (tmp_path / name).write_bytes(FILES[name])
+    planned = list(source_pieces(source_files(tmp_path / name), 3))
+    reader = PieceReader()
+    for order in (planned[::-1], planned[::2] + planned[1::2]):
+        found = {piece.first: plain(list(reader.read(piece))) for piece in order}
+        assert [row for first in sorted(found) for row in found[first]] == ROWS
+
+
 # Lines that are no row, whatever stands beside them.
 BAD_LINES = {
     ".csv": [b'7,"open', b'"quoted" behind', b"1,2,3", b"\xff,x", b"7,a\rb"],
@@ -202,8 +212,10 @@ def test_a_forked_process_has_a_file_of_its_own(tmp_path):
     reader = PieceReader()
     rows = reader.read(planned[0])
     next(rows)
+    opened = reader.open(planned[0].file)
     child = os.fork()
     if child == 0:
-        os._exit(0 if sum(isinstance(row, dict) for row in reader.read(planned[1])) == 100_000 else 1)
+        read = sum(isinstance(row, dict) for row in reader.read(planned[1]))
+        os._exit(0 if read == 100_000 and reader.open(planned[0].file) is not opened else 1)
     assert os.waitpid(child, 0)[1] == 0
-    assert sum(isinstance(row, dict) for row in rows) == 99_999
+    assert sum(isinstance(row, dict) for row in rows) == 99_999 and reader.open(planned[0].file) is opened

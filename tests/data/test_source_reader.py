@@ -89,17 +89,34 @@ def test_a_missing_column_is_told_before_anything_is_read(tmp_path):
     (tmp_path / "a.csv").write_text("words\nx\n")
     with pytest.raises(DataError, match=r"a.csv has no column tweet \(text\), only words\."):
         SourceReader({"text": "tweet"}).check(source_files(tmp_path))
+    path = write_lines(tmp_path / "b.jsonl", {"words": "x"})
+    with pytest.raises(DataError, match=r"b.jsonl has no column tweet \(text\), only words\."):
+        SourceReader({"text": "tweet"}).check(source_files(path))
     with pytest.raises(DataError, match="columns must be of text, image, target, id, got label"):
         SourceReader({"label": "x"})
 
 
 def test_a_file_without_the_column_is_rejected_row_by_row_where_nobody_checked(tmp_path):
     (tmp_path / "a.csv").write_text("words\nx\ny\n")
-    assert [post.id for post in posts(tmp_path)] == ["train-1", "train-2"]
+    found = posts(tmp_path)
+    assert [post.id for post in found] == ["train-1", "train-2"]
+    assert found[1].reason.startswith(
+        f"{tmp_path}/a.csv, row 3: the file cannot be read: {tmp_path}/a.csv has no column"
+    )
+
+
+def test_files_that_are_empty_or_none_are_not_asked_for_columns(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"")
+    (tmp_path / "b.jsonl").write_bytes(b"")
+    (tmp_path / "c.parquet").write_bytes(b"none")
+    (tmp_path / "d.csv").write_bytes(b"text\nx\n")
+    SourceReader().check(source_files(tmp_path))
+    [refused, post] = posts(tmp_path)
+    assert refused.id == f"{tmp_path}/c.parquet" and post["text"] == "x"
 
 
 def test_a_column_may_come_late_in_json_lines(tmp_path):
-    rows = [{"text": "a"}, {"image": "x.png", "target": "dog"}, {"file_name": "y.png"}]
+    rows = [{"text": "a"}, {"image": "x.png", "target": "dog"}, {"file_name": "y.png", "text": "c"}]
     found = posts(write_lines(tmp_path / "a.jsonl", *rows[:2]), piece_rows=1)
     assert [post["text"] for post in found] == ["a", None]
     assert found[1]["image"]["path"] == f"{tmp_path}/x.png" and found[1]["target"] == "dog"
@@ -140,6 +157,12 @@ def test_a_path_does_not_lead_out_of_its_bucket(tmp_path, cell):
     [refused, kept] = posts(path, SourceReader(base_image_dir="s3://bucket/photos"))
     assert isinstance(refused, Rejected)
     assert kept["image"]["path"] == "s3://bucket/photos/x.png"
+
+
+def test_an_absolute_path_is_none_of_a_remote_table(tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", {"text": "a", "image": "/etc/x.png"})
+    [refused] = posts(path, SourceReader(base_image_dir="memory:///photos"))
+    assert refused.reason.endswith("/etc/x.png must be a path below memory:///photos, or a URL.")
 
 
 @pytest.mark.parametrize("cell", ["s3://bucket/x.png", "gs://bucket/x.png", "hf://datasets/a/b/x.png"])

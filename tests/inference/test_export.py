@@ -157,14 +157,19 @@ def test_predict_answers_as_it_does_by_torch(capsys, checkpoint, folder, data, t
     assert onnx_answer["scores"] == pytest.approx(torch_answer["scores"], abs=1e-4)
 
     for name, words in ways.items():
-        done = call(capsys, "predict", *words, "--data", data, "--output", tmp_path / name, "--batch-size", "2")
+        table = ["--data", data, "--output", tmp_path / name, "--batch-size", "2", "--with-sides"]
+        done = call(capsys, "predict", *words, *table)
         assert done[0] == 0, done
     torch_rows, onnx_rows = (
         pq.read_table(tmp_path / name / "predictions-00000.parquet") for name in ("torch", "onnx")
     )
     assert onnx_rows["id"] == torch_rows["id"] and onnx_rows["label"] == torch_rows["label"]
-    for column in (name for name in torch_rows.column_names if name.startswith("score_")):
-        np.testing.assert_allclose(onnx_rows[column], torch_rows[column], atol=1e-4)
+    columns = [name for name in torch_rows.column_names if "score_" in name]
+    assert len(columns) == 9
+    for column in columns:
+        np.testing.assert_allclose(
+            *(np.array(rows[column], dtype=float) for rows in (onnx_rows, torch_rows)), atol=1e-4
+        )
 
 
 def test_the_pipeline_takes_it_in_place_of_the_model(checkpoint, run):

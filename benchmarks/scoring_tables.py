@@ -6,8 +6,8 @@ Writes made-up posts (a sentence, and a PNG of 8 x 8 random pixels inside the ro
 `--group-rows` rows, and lets the command score each table in a process of its own, by a tiny MDSE with random weights
 (towers of two layers, width 32, pictures of 32 x 32). `rows/s` are those of the whole call, the imports and the
 loading of the model left out; `first 10 %` and `last 10 %` are those of the shards at both ends, by the times of their
-files. The peak is the process's own (with workers theirs are said beside it), and the answers are counted: every row
-once.
+files. The peak is the process's own, most of it there before any row (with workers theirs are said beside it), and the
+answers are counted: every row once.
 """
 
 import argparse
@@ -85,11 +85,12 @@ def score(words: tuple, options: dict, told) -> None:
     from duosent.inference.score_table import predict_table
 
     torch.set_num_threads(1)
+    imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start = time.perf_counter()
     result = predict_table(*words, device="cpu", progress="none", **options)
     seconds = time.perf_counter() - start
     peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    told.send({"seconds": seconds, "peak": peaks[0], "worker": peaks[1], **result})
+    told.send({"seconds": seconds, "imported": imported, "peak": peaks[0], "worker": peaks[1], **result})
 
 
 def check(folder: Path, rows: int) -> None:
@@ -155,7 +156,7 @@ def main() -> None:
             both = ends(answers)
             rates = " | ".join(f"{rate:,.0f}" for rate in both) if both else " | "
             worker = f"{run['worker']:.0f}" if options.num_workers else ""
-            peaks = f"{run['peak']:.0f} | {worker} | {run['peak'] / first:.3f}"
+            peaks = f"{run['imported']:.0f} | {run['peak']:.0f} | {worker} | {run['peak'] / first:.3f}"
             rate = rows / run["seconds"]
             print(f"| {rows:,} | {size:.0f} | {run['seconds']:.0f} | {rate:,.0f} | {rates} | {peaks} |", flush=True)
             shutil.rmtree(posts)

@@ -23,6 +23,7 @@ from duosent.inference.token_batches import token_batches
 from duosent.processing.collator import ImageTextCollator
 from duosent.processing.pictures import open_picture
 from duosent.processing.processing_image_text import ImageTextProcessor, is_missing, resizing_of
+from duosent.processing.reasons import reason_of
 
 # Batches among whose rows texts of similar length are looked for; as many rows are held, with their pictures' bytes.
 WINDOW = 16
@@ -167,7 +168,7 @@ class RowsToInputs:
                 rejected.append(_rejected(row, error))
         try:
             batch = self._collator(opened) if opened else None
-        except (ValueError, OSError):
+        except Exception:  # image processors raise whatever a strange picture makes them do
             opened, refused = self._apart(opened)
             rejected += refused
             batch = self._collator(opened) if opened else None
@@ -185,13 +186,13 @@ class RowsToInputs:
             try:
                 self._collator([row])
                 read.append(row)
-            except (ValueError, OSError) as error:
+            except Exception as error:
                 rejected.append(_rejected(row, error))
         return read, rejected
 
 
 def _rejected(row: dict, error: Exception) -> Rejected:
-    return Rejected(row["place"], row["id"], str(error))
+    return Rejected(row["place"], row["id"], f"{reason_of(error)}.")
 
 
 @dataclass

@@ -183,7 +183,9 @@ class ScoreFolder:
             return None
         except ValueError:
             manifest = None
-        if not isinstance(manifest, dict) or not {"fingerprint", "options", "files", "shards"} <= set(manifest):
+        if not isinstance(manifest, dict) or not {"duosent", "fingerprint", "options", "files", "shards"} <= set(
+            manifest
+        ):
             raise CallError(f"output_dir {self.folder} holds a {MANIFEST} that is not duosent's: take another one.")
         return manifest
 

@@ -80,8 +80,9 @@ def score_by_ray(job: ScoreJob, folder: ScoreFolder, shards: list[Shard], left: 
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     resources = ray.cluster_resources()
-    needs = {"num_gpus": 1} if resources.get("GPU") and job.backend == "torch" else {"num_cpus": 1}
-    slots = int(resources.get("GPU" if "num_gpus" in needs else "CPU", 1))
+    on_gpu = resources.get("GPU") and job.backend == "torch" and job.device != "cpu"
+    needs = {"num_gpus": 1} if on_gpu else {"num_cpus": 1}
+    slots = int(resources.get("GPU" if on_gpu else "CPU", 1))
     numbers = ray.data.from_items(
         [{"shard": shard.number} for shard in left],
         override_num_blocks=len(left),  # a task of its own for each shard

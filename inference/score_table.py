@@ -1,11 +1,13 @@
 """A checkpoint's answers to a table of any size, in shards, by any number of processes."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from accelerate.utils import get_cpu_distributed_information
 
-from duosent.data.pairs import DataError
 from duosent.data.retries import RETRIES, Retries
 from duosent.data.source_files import SourceFile, source_files
 from duosent.data.source_pieces import PIECE_ROWS, source_pieces
@@ -114,27 +116,27 @@ def predict_table(
         device = own_device(device, process.local_rank)
     columns = trained_columns(checkpoint) | (columns or {})
     answers = {"consistent": consistent, "confidence": confidence, "abstain": abstain, "with_sides": with_sides}
+    base = columns.get("base_image_dir")
     read_by = {
         "columns": {name: columns.get(keyword) for name, keyword in COLUMNS.items()},
-        "base_image_dir": columns.get("base_image_dir"),
+        "base_image_dir": base and _absolute(base),
         "allow_urls": fetch_images,
     }
-    try:
+    with _wrong_calls():
         reader, tries = SourceReader(**read_by), Retries(retries)
-        job = ScoreJob(_absolute(checkpoint), backend, device, answers, reader, batch_size, batch_tokens, num_workers)
-        folder = ScoreFolder(Path(output_dir).absolute())
-        scorer = job.scorer(folder)
+    job = ScoreJob(_absolute(checkpoint), backend, device, answers, reader, batch_size, batch_tokens, num_workers)
+    folder = ScoreFolder(Path(output_dir).absolute())
+    # With a cluster, whose workers have models of their own, this one is only asked what it can do.
+    scorer = (job if engine == "local" else replace(job, device="cpu")).scorer(folder)
+    with _wrong_calls():
         files = source_files(data, split, storage_options, tries)
         reader.check(files)
-    except (DataError, ValueError) as error:
-        raise CallError(str(error)) from error
     options = {"backend": backend, "split": split, **answers, **read_by, "shard_rows": shard_rows}
     asked = Asked(checkpoint, checkpoint_fingerprint(checkpoint), str(data), files, options)
     shards = folder.plan(asked, lambda: _cut(files, shard_rows), overwrite, first=process.rank == 0)
 
     shown = ScoreProgress(folder, shards, progress if process.rank == 0 else "none")
     if engine == "ray":
-        del scorer
         _score_on_cluster(job, folder, shards, ray_address, shown)
     else:
         _score_here(scorer, shards, len(shards) * process.rank // process.world_size, shown)
@@ -166,9 +168,18 @@ def _check_apart(data: str, output_dir: str) -> None:
         raise CallError(f"output_dir {output_dir} must not lie in {data}, whose files are read as posts.")
 
 
-def _absolute(checkpoint: str) -> str:
-    """A folder by its whole name, since other processes may work elsewhere; a Hub name as it is."""
-    return str(Path(checkpoint).absolute()) if Path(checkpoint).is_dir() else checkpoint
+@contextmanager
+def _wrong_calls() -> Iterator[None]:
+    """What is wrong with the source, as what is wrong with the call."""
+    try:
+        yield
+    except ValueError as error:
+        raise CallError(str(error)) from error
+
+
+def _absolute(name: str) -> str:
+    """A folder by its whole name, since other processes may work elsewhere; a Hub name or a URL as it is."""
+    return str(Path(name).absolute()) if Path(name).is_dir() else name
 
 
 def _cut(files: list[SourceFile], shard_rows: int) -> list[Shard]:

@@ -1,11 +1,13 @@
 """Damaged inputs: every row is scored or rejected with a reason, and the counts add up."""
 
 import errno
+import io
 import json
 import tarfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from scored import made_up_posts, make_checkpoint, manifest, picture, union, write_parquet
 
 from duosent.data import source_access
@@ -77,7 +79,7 @@ def test_a_folder_of_everything_that_can_go_wrong(checkpoint, tmp_path):
     assert answered == expected + [f"tar{n}" for n in range(4)]
     assert len(rejected) == 1 + 2 + 2
     assert "cannot be read" in rejected[str(folder / "b.parquet")]
-    assert "there is no file" in rejected["json 5"]
+    assert "gone.png" in rejected["json 5"]
     for place in ("c.csv, row 5: ", "c.csv, row 9: ", "d.jsonl, row 3: "):
         assert len([reason for reason in rejected.values() if place in reason]) == 1, place
     whole = {name: (tmp_path / "out" / name).read_bytes() for name in ("predictions-00000.parquet",)}
@@ -127,3 +129,25 @@ def test_a_source_that_dies_rejects_its_rows(checkpoint, tmp_path, failing_reads
     assert answered == [f"{n}" for n in range(0, 20, 2)]
     assert set(rejected) == {f"{n}" for n in range(1, 20, 2)}
     assert all("the drive is away (after 6 tries)" in reason for reason in rejected.values())
+
+
+def test_a_row_that_an_image_processor_cannot_take(checkpoint, tmp_path, monkeypatch):
+    """Whatever it raises, and in a batch with others."""
+    from duosent.processing.processing_image_text import ImageTextProcessor
+
+    plain = ImageTextProcessor._process_pictures
+
+    def choke(self, pictures, options):
+        if any(picture is not None and picture.width == 1 for picture in pictures):
+            raise ZeroDivisionError("division by zero")
+        return plain(self, pictures, options)
+
+    monkeypatch.setattr(ImageTextProcessor, "_process_pictures", choke)
+    rows = [dict(row) for row in GOOD[:10]]
+    file = io.BytesIO()
+    Image.new("RGB", (1, 4)).save(file, "PNG")
+    rows[6]["image"] = {"bytes": file.getvalue(), "path": None}
+    posts = write_parquet(tmp_path / "posts.parquet", rows)
+    answered, rejected = scored(checkpoint, posts, tmp_path / "out")
+    assert answered == [f"good {n}" for n in range(10) if n != 6]
+    assert rejected == {"good 6": "division by zero."}

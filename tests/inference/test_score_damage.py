@@ -31,6 +31,7 @@ def scored(checkpoint, source, folder: Path, **options) -> tuple[list[str], dict
     told = manifest(folder)
     assert (result["n"], result["rejected"]) == (len(answered), len(rejected)) == (told["rows"], told["rejected"])
     assert all(row["reason"] for row in rejected)
+    assert len({row["id"] for row in answered + rejected}) == len(answered) + len(rejected)
     return [row["id"] for row in answered], {row["id"]: row["reason"] for row in rejected}
 
 

@@ -113,7 +113,7 @@ def test_two_processes_and_kills(work, tmp_path):
     checkpoint, posts, whole = work
     folder, rng = tmp_path / "answers", random.Random(1)
     told = [tmp_path / "first", tmp_path / "second"]
-    for _ in range(4):
+    for _ in range(3):
         processes = pair(checkpoint, posts, folder, told)
         kill_at_random(rng.choice(processes), folder, rng)
         for process in processes:

@@ -329,7 +329,7 @@ class TestTables:
             "predict c --data d --output o --split test --with-sides --shard-rows 1 --batch-size 2 --batch-tokens 3"
         )
         words += " --num-workers 4 --fetch-images --retries 6 --overwrite --confidence 0.9 --abstain --device cpu"
-        words += " --backend onnx --text-column t --consistent --base-image-dir b"
+        words += " --backend onnx --text-column t --consistent --base-image-dir b --engine ray --ray-address auto"
         assert call(capsys, *words.split(), "--storage-options", '{"anon": true}')[0] == 0
         assert asked == {
             "words": ("c", "d", "o"),
@@ -343,6 +343,8 @@ class TestTables:
             "fetch_images": True,
             "retries": 6,
             "overwrite": True,
+            "engine": "ray",
+            "ray_address": "auto",
             "storage_options": {"anon": True},
             "progress": "bar",
             "consistent": True,

@@ -128,10 +128,8 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"], os.environ["TOKENIZERS_PARALLELISM"] = "1", "false"
     how = {name: getattr(options, name) for name in ("shard_rows", "batch_size", "num_workers", "with_sides")}
-    print(
-        "| rows | MB | seconds | rows/s | first 10 % | last 10 % | peak, MB | largest worker, MB | of the first peak |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| rows | MB | seconds | rows/s | first 10 % | last 10 % | before any row, MB | peak, MB |", end=" ")
+    print("largest worker, MB | of the first peak |\n|---|---|---|---|---|---|---|---|---|---|", flush=True)
     first = None
     with tempfile.TemporaryDirectory(dir=options.work_dir) as work:
         work = Path(work)

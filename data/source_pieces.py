@@ -6,8 +6,9 @@
         for piece in planned:
             for row in reader.read(piece):             # piece.outcomes of them, dict or Rejected
 
-A manifest keeps `piece.as_json()`, a list of six values, and gets the piece back by `Piece.from_json(values, files)`,
-with the files of the same source listed anew: how they are reached, with its secrets, is in no manifest.
+A manifest keeps `piece.as_json()`, a list of seven values, and gets the piece back by
+`Piece.from_json(values, files)`, with the files of the same source listed anew: how they are reached, with its
+secrets, is in no manifest.
 """
 
 import os

@@ -10,9 +10,8 @@ from duosent.tables import scores_table, targets_table
 CONSISTENT = "of a model with several labels: only answers that occurred together in training"
 # What answers may be asked for, of one post as of a table.
 ANSWERS = ("consistent", "confidence", "abstain", "device", "backend")
-# Options that say nothing of one post.
-TABLE_ONLY = (
-    "output",
+# How a table is answered.
+TABLE_OPTIONS = (
     "split",
     "with_sides",
     "shard_rows",
@@ -20,13 +19,13 @@ TABLE_ONLY = (
     "batch_tokens",
     "num_workers",
     "fetch_images",
-    "storage_options",
     "retries",
-    "max_rejected",
     "overwrite",
     "engine",
     "ray_address",
 )
+# Options that say nothing of one post.
+TABLE_ONLY = ("output", "storage_options", "max_rejected", *TABLE_OPTIONS)
 
 
 class TooManyRejectedError(RuntimeError):
@@ -118,8 +117,6 @@ def run_predict(options: argparse.Namespace, columns: dict, parser: CommandParse
 def _run_table(options: argparse.Namespace, columns: dict, how: dict, parser: CommandParser) -> tuple[dict, str]:
     from duosent.inference.score_table import predict_table
 
-    names = ("split", "with_sides", "shard_rows", "batch_size", "batch_tokens", "num_workers", "fetch_images")
-    names += ("retries", "overwrite", "engine", "ray_address")
     answer = predict_table(
         options.checkpoint,
         options.data,
@@ -127,7 +124,7 @@ def _run_table(options: argparse.Namespace, columns: dict, how: dict, parser: Co
         columns=columns,
         storage_options=_storage_options(options.storage_options, parser),
         progress="json" if options.json else "bar",
-        **{name: getattr(options, name) for name in names},
+        **{name: getattr(options, name) for name in TABLE_OPTIONS},
         **how,
     )
     table = f"{answer['n']} posts answered in {answer['predictions']}."

@@ -19,6 +19,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, ViTConfig, ViTImageProcessor, ViTModel
 
 import duosent
+from duosent.modeling import modeling_radm
 
 # A process's first tensor operation is slow: no deadline.
 settings.register_profile("duosent", deadline=None, max_examples=25)
@@ -36,6 +37,14 @@ def pytest_addoption(parser):
     parser.addoption("--screenshots", metavar="DIR", help="folder for screenshots of pages")
     parser.addoption("--explain-runs", metavar="DIR", help="whose mdse and radm are explained: out/demo/runs")
     parser.addoption("--report-checkpoint", metavar="DIR", help="what the error report in them is of")
+
+
+@pytest.fixture(scope="class")
+def without_maps():
+    """RADM takes the way of a GPU and of long texts, not the one that is faster on a CPU while texts are short."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(modeling_radm, "MOST_TOKENS_WRITTEN_OUT", 0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,11 @@ from functools import partial
 
 import pytest
 import torch
+from kept_memory import kept_bytes
 from tiny import CLASSIFIERS, build, make_batch
-from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from duosent.modeling import modeling_radm
 from duosent.modeling.encoders import count_prefix_tokens
 from duosent.processing.full_masks import without_full_masks
 from duosent.training.length_groups import LengthGroupedSampler
@@ -25,12 +24,6 @@ LAYERS = {
 }
 # What makes the host wait for the device, or asks it how large a result is.
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive")
-
-
-@pytest.fixture
-def without_maps(monkeypatch):
-    """RADM takes the way of a GPU and of long texts, not the one that is faster on a CPU while texts are short."""
-    monkeypatch.setattr(modeling_radm, "MOST_TOKENS_WRITTEN_OUT", 0)
 
 
 class Watch(TorchDispatchMode):
@@ -363,17 +356,9 @@ def test_a_step_reads_nothing_back(name, padded):
 # Memory kept for the backward pass
 
 
-def kept_bytes(model, batch) -> int:
-    """Bytes that are there after a forward and were not before it."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        output = model(**batch)  # holds the graph
-    assert output["loss"].requires_grad
-    return sum(event.self_cpu_memory_usage for event in seen.events())
-
-
 def radm_bytes(tokens, patches, padded=False, **config) -> int:
     model = with_fixed_towers(classifier("radm", **config), tokens, patches - 1)
-    return kept_bytes(model, posts(padded, tokens=tokens))
+    return kept_bytes(partial(model, **posts(padded, tokens=tokens)))
 
 
 @pytest.mark.parametrize("padded", [False, True], ids=["full", "padded"])

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
+from tiny import draw_weights
 
 from duosent import MdseForImageTextClassification
 from duosent.inference.score_folder import ScoreFolder
@@ -26,10 +27,7 @@ def make_checkpoint(folder: Path, encoders: tuple[str, str], processor, seed: in
     """A tiny MDSE whose answers differ from post to post."""
     torch.manual_seed(seed)
     model = MdseForImageTextClassification.from_encoders(*encoders, **{"id2label": LABELS, **SMALL, **config})
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=1.5 * parameter.shape[-1] ** -0.5)
+    draw_weights(model)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return str(folder)

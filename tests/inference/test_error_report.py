@@ -19,6 +19,7 @@ import torch
 from commands import call, wrong_call
 from datasets import Dataset
 from PIL import Image
+from tiny import draw_weights
 
 from duosent import BaselineForImageTextClassification, MdseForImageTextClassification, explain
 from duosent.inference.answered_posts import ONLY_TASK, AnsweredPosts
@@ -79,10 +80,7 @@ def checkpoint(text_encoder_dir, image_encoder_dir, processor, tmp_path_factory)
     model = MdseForImageTextClassification.from_encoders(
         text_encoder_dir, image_encoder_dir, id2label=dict(enumerate(LABELS)), **SMALL
     )
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=4 * parameter.shape[-1] ** -0.5)
+    draw_weights(model, size=4)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     (folder / "run.json").write_text(json.dumps({"seed": 5, "train_fingerprint": "of others"}))

@@ -221,21 +221,25 @@ def test_alignment_is_shares(scores):
 # Attributions.
 
 
-@pytest.mark.parametrize("name", ["mdse", "radm", "concat", "text", "image", "cnn"])
-def test_attributions_sum_to_the_difference(models, name):
-    """Both ends by calls of their own: the baseline is padding for the words, and zeros for the picture."""
-    model, batch = models[name], posts()
-    words = words_of(batch)
-    found = integrated_gradients(model, batch, CHOSEN, words, pad_token_id=3)
+def odds_at_both_ends(model, batch):
+    """Of each post, by calls of their own: as it is, and with padding for its words and zeros for its picture."""
     empty = {
         **batch,
-        "input_ids": torch.where(words, 3, batch["input_ids"]),
+        "input_ids": torch.where(words_of(batch), 3, batch["input_ids"]),
         "pixel_values": torch.zeros(4, 3, 32, 32),
     }
     with torch.no_grad():
         ends = [model(**of).logits.tolist() for of in (batch, empty)]
-    for row in range(4):
-        value, baseline = (odds_by_hand(end[row], int(CHOSEN[row])) for end in ends)
+    for chosen, *logits in zip(CHOSEN.tolist(), *ends, strict=True):
+        yield [odds_by_hand(of, chosen) for of in logits]
+
+
+@pytest.mark.parametrize("name", ["mdse", "radm", "concat", "text", "image", "cnn"])
+def test_attributions_sum_to_the_difference(models, name):
+    model, batch = models[name], posts()
+    words = words_of(batch)
+    found = integrated_gradients(model, batch, CHOSEN, words, pad_token_id=3)
+    for row, (value, baseline) in enumerate(odds_at_both_ends(model, batch)):
         attributed = sum(float(part[row].sum()) for part in (found.tokens, found.pixels) if part is not None)
         assert abs(attributed - (value - baseline)) <= max(TOLERANCE * abs(value - baseline), FLOOR) + 1e-4
         assert found.gap[row].item() == pytest.approx(attributed - (value - baseline), abs=1e-4)
@@ -268,20 +272,11 @@ def test_attributions_are_the_mean_gradient_along_the_path(models):
 
 
 def test_a_larger_tolerance_takes_fewer_points_and_is_kept(models):
-    """What the sum must come to is read from both ends by calls of their own."""
     model, batch = models["radm"], posts()
     words = words_of(batch)
     fine, coarse = (integrated_gradients(model, batch, CHOSEN, words, 3, share) for share in (TOLERANCE, 0.3))
     assert (coarse.steps <= fine.steps).all() and coarse.steps.sum() < fine.steps.sum()
-    empty = {
-        **batch,
-        "input_ids": torch.where(words, 3, batch["input_ids"]),
-        "pixel_values": torch.zeros(4, 3, 32, 32),
-    }
-    with torch.no_grad():
-        ends = [model(**of).logits.tolist() for of in (batch, empty)]
-    for row in range(4):
-        value, baseline = (odds_by_hand(end[row], int(CHOSEN[row])) for end in ends)
+    for row, (value, baseline) in enumerate(odds_at_both_ends(model, batch)):
         attributed = float(coarse.tokens[row].sum() + coarse.pixels[row].sum())
         assert abs(attributed - (value - baseline)) <= max(0.3 * abs(value - baseline), FLOOR) + 1e-4
 

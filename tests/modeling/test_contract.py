@@ -9,7 +9,6 @@ from torch.testing import assert_close
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 import duosent
-from duosent.modeling import modeling_radm
 
 
 class ModelContract:
@@ -241,14 +240,9 @@ class TestRadm(ModelContract):
     config = {"hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 24}
 
 
+@pytest.mark.usefixtures("without_maps")
 class TestRadmWithoutMaps(TestRadm):
-    @classmethod
-    @pytest.fixture(autouse=True, scope="class")
-    def without_maps(cls):
-        """Attention takes the way of a GPU and of long texts."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(modeling_radm, "MOST_TOKENS_WRITTEN_OUT", 0)
-            yield
+    pass
 
 
 class TestConcat(ModelContract):

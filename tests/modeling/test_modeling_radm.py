@@ -7,7 +7,6 @@ from torch.testing import assert_close
 from transformers import AutoModelForVisualQuestionAnswering, ResNetConfig
 
 from duosent import RadmForImageTextClassification, RadmForVisualQuestionAnswering, RadmModel
-from duosent.modeling import modeling_radm
 
 
 def attend_by_hand(block, query, context, mask, previous):
@@ -37,12 +36,6 @@ def feed_by_hand(feed, x):
     inner = feed.expand(x)
     inner = inner / 2 * (1 + torch.erf(inner / 2**0.5))
     return feed.norm(x + feed.contract(inner))
-
-
-@pytest.fixture
-def without_maps(monkeypatch):
-    """Attention takes the way of a GPU and of long texts."""
-    monkeypatch.setattr(modeling_radm, "MOST_TOKENS_WRITTEN_OUT", 0)
 
 
 @torch.no_grad()

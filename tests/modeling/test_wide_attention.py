@@ -5,12 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from kept_memory import kept_bytes
 from tiny import build, make_batch
-from torch.profiler import ProfilerActivity, profile
 from torch.testing import assert_close
 
 from duosent import RadmForImageTextClassification
-from duosent.modeling import modeling_radm
 from duosent.modeling.residual_attention import ResidualAttention
 from duosent.modeling.wide_attention import attend_side_by_side
 
@@ -89,19 +88,12 @@ def test_what_is_made_again_is_what_was(weighted, dropout):
         assert torch.equal(whole, again)
 
 
-def kept_bytes(forward):
-    """Bytes that are there after a forward and were not before it."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        output = forward()
-    return sum(event.self_cpu_memory_usage for event in seen.events()), output
-
-
 def test_the_whole_is_not_kept():
     layers, rows, length = 4, 2, 64
     parts = draw(layers, dtype=torch.float, rows=rows, queries=length, keys=length)
     narrow = rows * H * length * D * 4
-    whole, _ = kept_bytes(lambda: attend(parts, keep_parts=False))
-    kept, _ = kept_bytes(lambda: attend(parts))
+    whole = kept_bytes(lambda: attend(parts, keep_parts=False))
+    kept = kept_bytes(lambda: attend(parts))
     assert whole >= 4 * layers * narrow  # queries, keys, values and answer
     # The answer, and of each query a number of the kernel's and one of each layer's weight.
     assert narrow < kept <= narrow * (1 + (1 + layers) / D) + 1024
@@ -116,11 +108,10 @@ def radm_bytes(checkpointing, parts_in_checkpoints=False):
             if isinstance(part, ResidualAttention):
                 part.gradient_checkpointing = False
     batch = make_batch()
-    return kept_bytes(lambda: model(**batch))[0]
+    return kept_bytes(lambda: model(**batch))
 
 
-def test_a_checkpointed_layer_keeps_no_parts(monkeypatch):
-    monkeypatch.setattr(modeling_radm, "MOST_TOKENS_WRITTEN_OUT", 0)
+def test_a_checkpointed_layer_keeps_no_parts(without_maps):
     checkpointed = radm_bytes(True)
     assert checkpointed < radm_bytes(True, parts_in_checkpoints=True)
     assert checkpointed < radm_bytes(False)

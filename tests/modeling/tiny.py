@@ -50,11 +50,16 @@ def build(model_class, seed=0, dtype=torch.float32, **config):
     torch.manual_seed(seed)
     fields = {"text_config": dict(TEXT), "vision_config": dict(IMAGE), **FUSION, **config}
     model = model_class(model_class.config_class(**fields))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=1.5 * parameter.shape[-1] ** -0.5)
+    draw_weights(model)
     return model.to(dtype).eval()
+
+
+@torch.no_grad()
+def draw_weights(model, size=1.5):
+    """Weights so large that answers differ from post to post."""
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.normal_(std=size * parameter.shape[-1] ** -0.5)
 
 
 def make_batch(rows=4, tokens=7, seed=0, dtype=torch.float32):

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import f1_score
+from tiny import draw_weights
 
 from duosent import MdseConfig, MdseForImageTextClassification
 from duosent.data.pairs import load_pairs
@@ -185,11 +186,9 @@ def checkpoint(data, text_encoder_dir, image_encoder_dir, processor, tmp_path_fa
     torch.manual_seed(0)
     fields = {"tasks": NAMES, "label_combinations": [[0, 2, 1], [1, 0, 0]], **SMALL}
     model = MdseForImageTextClassification.from_encoders(text_encoder_dir, image_encoder_dir, **fields)
+    draw_weights(model, size=2)
+    posts = load_pairs(data, label_column=None)["validation"]
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=2 * parameter.shape[-1] ** -0.5)
-        posts = load_pairs(data, label_column=None)["validation"]
         logits = model.eval()(**processor(text=posts["text"][:], images=posts["image"][:], return_tensors="pt")).logits
         model.classifier.output.bias -= logits.mean(dim=0)
     model.save_pretrained(folder)

@@ -12,6 +12,7 @@ from datasets import Dataset
 from datasets import Image as Picture
 from PIL import Image
 from sklearn.metrics import f1_score
+from tiny import draw_weights
 
 from duosent import MdseForImageTextClassification
 from duosent.data.pairs import load_pairs
@@ -77,10 +78,7 @@ def checkpoint(text_encoder_dir, image_encoder_dir, processor, tmp_path_factory)
     torch.manual_seed(0)
     names = {0: "glad", 1: "sad"}
     model = MdseForImageTextClassification.from_encoders(text_encoder_dir, image_encoder_dir, id2label=names, **SMALL)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=4 * parameter.shape[-1] ** -0.5)
+    draw_weights(model, size=4)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     (folder / "run.json").write_text('{"seed": 5}')

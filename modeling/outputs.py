@@ -82,8 +82,8 @@ class RadmModelOutput(ModelOutput):
         attentions: on request; for each interaction layer text self `(B, H, T, T)`, image self `(B, H, P, P)`, text
             to image `(B, H, T, P)`, image to text `(B, H, P, T)` (the last two only with `cross_modal`), then for each
             fusion layer `(B, H, T + P, T + P)`.
-        cross_scores: on request; for each interaction layer the pair of unmasked residual scores text to image
-            `(B, H, T, P)` and image to text `(B, H, P, T)`.
+        cross_scores: on request; for each interaction layer the pair of residual scores text to image `(B, H, T, P)`
+            and image to text `(B, H, P, T)`, before the softmax, 0 for padding.
         gates: on request; for each gated attention, in the order of `attentions`, `(B, H, Q)`. A stack's first layer
             has none.
     """

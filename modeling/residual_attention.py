@@ -5,7 +5,7 @@
 `(B, H, Q, K)`. `factors` never builds it: the gate is one number per head and query row, so `R_l` stays a sum
 `w_1 S_1 + .. + w_l S_l`, and a product of wide queries and wide keys,
 `R_l = [w_1 Q_1 .. w_l Q_l] [K_1 .. K_l]^T / sqrt(d)`, which fused attention takes as it is. Both give the same values
-and gradients.
+and gradients. Keys of padding are 0, so that its scores are 0 and add nothing to a product or a norm of rows.
 """
 
 from typing import NamedTuple
@@ -14,11 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from duosent.modeling.attention import additive_mask, split_heads
-from duosent.modeling.score_products import score_products, score_squares, upcast
+from duosent.modeling.row_cosines import cosine, row_cosines
+from duosent.modeling.score_products import score_products, score_squares
 from duosent.modeling.wide_attention import attend_side_by_side
-
-# Below this product of norms two rows of scores count as having no direction in common.
-COSINE_EPS = 1e-20
 
 
 class ScoreFactors(NamedTuple):
@@ -27,7 +25,7 @@ class ScoreFactors(NamedTuple):
     Args:
         queries, keys: of layers 1 to l, `(B, H, Q, d)` and `(B, H, K, d)` each.
         weights: `(B, H, Q)` each, or None for 1.
-        squares: `(B, H, Q)`, the squares of each row of `R * sqrt(d)` over the valid keys, once a gate has asked.
+        squares: `(B, H, Q)`, the squares of each row of `R * sqrt(d)`, once a gate has asked.
     """
 
     queries: tuple[Tensor, ...]
@@ -51,20 +49,20 @@ class ResidualAttentionGate(nn.Module):
 class OwnScores(nn.Module):
     """`R_l = S_l`: the first layer of a stack, and every layer of plain attention."""
 
-    def maps(self, scores, previous, valid):
+    def maps(self, scores, previous):
         return scores, None
 
-    def factors(self, query, key, previous, valid):
+    def factors(self, query, key, previous):
         return ScoreFactors((query,), (key,)), None
 
 
 class AddedScores(nn.Module):
     """`R_l = S_l + R_{l-1}` (RealFormer, He et al. 2021; ablation rm_rg of RADM)."""
 
-    def maps(self, scores, previous, valid):
+    def maps(self, scores, previous):
         return scores + previous, None
 
-    def factors(self, query, key, previous, valid):
+    def factors(self, query, key, previous):
         return ScoreFactors((*previous.queries, query), (*previous.keys, key)), None
 
 
@@ -75,52 +73,42 @@ class GatedScores(nn.Module):
         super().__init__()
         self.gate = ResidualAttentionGate(num_heads)
 
-    def maps(self, scores: Tensor, previous: Tensor, valid: Tensor | None):
+    def maps(self, scores: Tensor, previous: Tensor):
         """
         Args:
-            scores, previous: `S_l` and `R_{l-1}`, `(B, H, Q, K)`, unmasked.
-            valid: `(B, K)`, True for real keys, or None.
+            scores, previous: `S_l` and `R_{l-1}`, `(B, H, Q, K)`, 0 for padding.
 
         Returns: `R_l` `(B, H, Q, K)` and the gate `(B, H, Q)`.
         """
-        own, before = upcast(scores), upcast(previous)
-        if valid is not None:
-            own = own * valid[:, None, None, :]
-            before = before * valid[:, None, None, :]
-        cosine = _cosine((own * before).sum(-1), own.square().sum(-1), before.square().sum(-1))  # (B, H, Q)
-        gate = self.gate(cosine).to(scores.dtype)
-        return (gate.unsqueeze(-1) * scores + previous) / 2, gate
+        gate = self.gate(row_cosines(scores, previous)).to(scores.dtype)
+        # Halves on the way: every step over a map is one more pass over it.
+        return torch.add(scores * (gate / 2).unsqueeze(-1), previous, alpha=0.5), gate
 
-    def factors(self, query: Tensor, key: Tensor, previous: ScoreFactors, valid: Tensor | None):
+    def factors(self, query: Tensor, key: Tensor, previous: ScoreFactors):
         """
         Args:
-            query, key: `(B, H, Q, d)`, `(B, H, K, d)`.
+            query, key: `(B, H, Q, d)`, `(B, H, K, d)`, keys 0 for padding.
             previous: factors of `R_{l-1}`.
-            valid: `(B, K)`, True for real keys, or None.
 
         Returns: factors of `R_l` and the gate `(B, H, Q)`.
         """
         weights = previous.weights or (torch.ones_like(query[..., 0]),)
         before = previous.squares
         if before is None:  # of the first layer, whose scores are its residual scores
-            before = score_squares(*previous.queries, *previous.keys, valid)
-        own = score_squares(query, key, valid)
+            before = score_squares(*previous.queries, *previous.keys)
+        own = score_squares(query, key)
         product = sum(
-            weight * score_products(query, key, old_query, old_key, valid)
+            weight * score_products(query, key, old_query, old_key)
             for weight, old_query, old_key in zip(weights, previous.queries, previous.keys, strict=True)
         )
-        gate = self.gate(_cosine(product, own, before))
+        gate = self.gate(cosine(product, own, before))
         squares = (gate.square() * own + 2 * gate * product + before) / 4
         weights = tuple(weight / 2 for weight in (*weights, gate))
         return ScoreFactors((*previous.queries, query), (*previous.keys, key), weights, squares), gate
 
 
-def _cosine(product: Tensor, square_a: Tensor, square_b: Tensor) -> Tensor:
-    return product * (square_a * square_b).clamp_min(COSINE_EPS).rsqrt()
-
-
 class AttentionTrace(NamedTuple):
-    """What one residual attention shows: map and unmasked residual scores `(B, H, Q, K)`, gate `(B, H, Q)`."""
+    """What one residual attention shows: map and residual scores `(B, H, Q, K)`, gate `(B, H, Q)`."""
 
     weights: Tensor
     scores: Tensor
@@ -165,6 +153,8 @@ class ResidualAttention(nn.Module):
         q = split_heads(self.q_proj(query), self.num_heads)  # (B, H, Q, d)
         k = split_heads(self.k_proj(context), self.num_heads)  # (B, H, K, d)
         v = split_heads(self.v_proj(context), self.num_heads)  # (B, H, K, d)
+        if context_mask is not None:
+            k = k * context_mask[:, None, :, None]
         if with_maps:
             answer, residual, trace = self._with_maps(q, k, v, context_mask, previous)
         else:
@@ -172,15 +162,15 @@ class ResidualAttention(nn.Module):
         return self.out_proj(answer.flatten(2)), residual, trace  # (B, Q, D)
 
     def _with_maps(self, q, k, v, context_mask, previous):
-        scores = q @ k.mT * self.scaling  # (B, H, Q, K)
-        residual, gate = self.combine.maps(scores, previous, context_mask)
+        scores = q * self.scaling @ k.mT  # (B, H, Q, K)
+        residual, gate = self.combine.maps(scores, previous)
         mask = additive_mask(context_mask, residual.dtype)
         weights = (residual if mask is None else residual + mask).softmax(dim=-1)
         answer = nn.functional.dropout(weights, p=self.dropout, training=self.training) @ v  # (B, H, Q, d)
         return answer.transpose(1, 2), residual, AttentionTrace(weights, residual, gate)
 
     def _without_maps(self, q, k, v, context_mask, previous):
-        residual, _ = self.combine.factors(q, k, previous, context_mask)
+        residual, _ = self.combine.factors(q, k, previous)
         keep_parts = not (self.gradient_checkpointing and self.training)
         answer = attend_side_by_side(
             self, self.config, *residual[:3], v, context_mask, self.scaling, keep_parts

@@ -160,6 +160,14 @@ def test_without_maps_no_score_map_is_built(monkeypatch):
 
 
 @torch.no_grad()
+def test_scores_of_padding_are_nothing():
+    stack, (queries, contexts, mask) = build_stack("gated", 3), make_inputs()
+    for trace in run(stack, queries, contexts, mask, with_maps=True)[1]:
+        for shown in (trace.scores, trace.weights):
+            assert (shown[1, :, :, 3:] == 0).all() and (shown[1, :, :, :3] != 0).all()
+
+
+@torch.no_grad()
 def test_padded_keys_do_not_move_the_gate():
     stack = build_stack("gated", 3)
     queries, contexts, mask = make_inputs()

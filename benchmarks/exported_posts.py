@@ -2,14 +2,16 @@
 
     python benchmarks/exported_posts.py out/msed/mdse-0 out/msed/radm-0 --data ../shared/data/msed --posts 300 --seed 0
 
-Each checkpoint is exported as ONNX in float32 and in eight bits (`duosent.inference.export`). Eager torch and the
-graphs answer the same posts, drawn from the part by the seed: share of same answers, largest difference of logits,
-accuracy. Then they take turns at the same batches, on one thread each: in every round each answers every batch
-once, batch by batch, and the table gives the median over the rounds of posts a second as a ratio to eager torch in
-the same round, with the smallest and the largest. The pictures are read before the clock runs.
+Each checkpoint is exported as ONNX in float32 and in eight bits (`duosent.inference.export`). Eager torch in float32
+and in bfloat16, and the graphs, answer the same posts, drawn from the part by the seed: share of same answers, largest
+difference of logits, accuracy. Then they take turns at the same batches, on one thread each: in every round each
+answers every batch once, batch by batch, and the table gives the median over the rounds of posts a second as a ratio
+to eager torch in float32 in the same round, with the smallest and the largest. The pictures are read before the clock
+runs.
 """
 
 import argparse
+import copy
 import random
 import statistics
 import tempfile
@@ -66,8 +68,8 @@ def compare(checkpoint: str, options) -> tuple[dict[str, dict], dict[str, float]
         options: `data`, `split`, `posts`, `seed`, `batch_size`, `rounds`, `timed_batches` as the command has them, and
             `threads` of ONNX Runtime.
 
-    Returns: by name of the model its figures of parity, its megabytes (the graphs alone), and its posts a second in
-        each round.
+    Returns: by name of the model its figures of parity, its megabytes (weights, of a graph the whole file), and its
+        posts a second in each round.
     """
     model, processor = load_checkpoint(checkpoint)
     threads = onnxruntime.SessionOptions()
@@ -79,11 +81,12 @@ def compare(checkpoint: str, options) -> tuple[dict[str, dict], dict[str, float]
             files[name].parent.mkdir()
             quantise(files["float32"], files[name].parent, operators)
         inputs = graph_inputs(model, processor)
-        models = {"eager": model} | {
+        models = {"eager": model, "eager, bfloat16": copy.deepcopy(model).bfloat16()} | {
             name: OnnxModelForImageTextClassification.from_graph(model.config, inputs, file, session_options=threads)
             for name, file in files.items()
         }
-        sizes = {name: file.stat().st_size / 1e6 for name, file in files.items()}
+        sizes = {"eager, bfloat16": sum(parameter.numel() for parameter in model.parameters()) * 2 / 1e6}
+        sizes |= {name: file.stat().st_size / 1e6 for name, file in files.items()}
     labelled = batches_of(checkpoint, model, processor, options)
     figures = compare_answers(models, labelled, model.config)
     posts = [{name: tensor for name, tensor in batch.items() if not name.endswith("labels")} for batch in labelled]

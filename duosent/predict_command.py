@@ -9,7 +9,7 @@ from duosent.tables import scores_table, targets_table
 
 CONSISTENT = "of a model with several labels: only answers that occurred together in training"
 # What answers may be asked for, of one post as of a table.
-ANSWERS = ("consistent", "confidence", "abstain", "device", "backend")
+ANSWERS = ("consistent", "confidence", "abstain", "device", "backend", "dtype")
 # How a table is answered.
 TABLE_OPTIONS = (
     "split",
@@ -74,6 +74,8 @@ def declare_predict_flags(parser: CommandParser) -> None:
     parser.add_argument("--device", help="cpu, cuda, ...; default: the accelerator where there is one")
     note = "what computes: torch a checkpoint (%(default)s), onnx a folder of duosent export"
     parser.add_argument("--backend", choices=["torch", "onnx"], default="torch", help=note)
+    note = "of backend torch, what it computes in; default: what the checkpoint was saved in"
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help=note)
     parser.epilog = "docs/predict.md says what a table's answers look like and how several processes share the work."
 
 

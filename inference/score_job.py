@@ -23,7 +23,7 @@ FILE = "__file__"
 class ScoreJob:
     """
     Args:
-        checkpoint, backend, device: see `load_backend`.
+        checkpoint, backend, device, dtype: see `load_backend`.
         answers: keywords of `AnswerRows`.
         reader: of the source.
         batch_size, batch_tokens, num_workers: see `duosent.inference.score_table.predict_table`.
@@ -35,6 +35,7 @@ class ScoreJob:
     checkpoint: str
     backend: str
     device: str | None
+    dtype: str | None
     answers: dict
     reader: SourceReader
     batch_size: int
@@ -57,7 +58,7 @@ class ScoreJob:
         Raises:
             CallError: if there is no such checkpoint, or it cannot be asked for such answers.
         """
-        model, processor = load_backend(self.checkpoint, self.backend, self.device)
+        model, processor = load_backend(self.checkpoint, self.backend, self.device, self.dtype)
         rows = AnswerRows(model, **self.answers)
         height, width = processor.empty_side("image", 1)["pixel_values"].shape[-2:]
         patches = picture_tokens(model.config, height, width)

@@ -60,6 +60,7 @@ def predict_table(
     engine: str = "local",
     ray_address: str | None = None,
     progress: str = "bar",
+    dtype: str | None = None,
 ) -> dict:
     """Label and scores of every post of a table, as Parquet, in shards.
 
@@ -91,7 +92,8 @@ def predict_table(
         fetch_images: fetch pictures whose cell holds an address on the web; otherwise such rows are rejected.
         storage_options: of the file system of a remote source, see `source_files`.
         retries: how often reading is tried again that fails in passing.
-        device, backend: as in `predict`. Of several processes on a machine each takes an accelerator of its own.
+        device, backend, dtype: as in `predict`. Of several processes on a machine each takes an accelerator of its
+            own.
         overwrite: take the place of answers to another call, or of a folder that is not empty; what the same call
             has finished stays.
         engine: "local", or "ray" for a cluster of Ray, whose machines must all see checkpoint, data and folder under
@@ -124,14 +126,16 @@ def predict_table(
     }
     with _wrong_calls():
         reader, tries = SourceReader(**read_by), Retries(retries)
-    job = ScoreJob(_absolute(checkpoint), backend, device, answers, reader, batch_size, batch_tokens, num_workers)
+    job = ScoreJob(
+        _absolute(checkpoint), backend, device, dtype, answers, reader, batch_size, batch_tokens, num_workers
+    )
     folder = ScoreFolder(Path(output_dir).absolute())
     # With a cluster, whose workers have models of their own, this one is only asked what it can do.
     scorer = (job if engine == "local" else replace(job, device="cpu")).scorer(folder)
     with _wrong_calls():
         files = source_files(data, split, storage_options, tries)
         reader.check(files)
-    options = {"backend": backend, "split": split, **answers, **read_by, "shard_rows": shard_rows}
+    options = {"backend": backend, "dtype": dtype, "split": split, **answers, **read_by, "shard_rows": shard_rows}
     asked = Asked(checkpoint, checkpoint_fingerprint(checkpoint), str(data), files, options)
     shards = folder.plan(asked, lambda: _cut(files, shard_rows), overwrite, first=process.rank == 0)
 

@@ -17,6 +17,7 @@ def predict(
     backend: str = "torch",
     confidence: float | None = None,
     abstain: bool = False,
+    dtype: str | None = None,
 ) -> dict:
     """Label and scores of one post, or the answer to a question about a picture.
 
@@ -32,6 +33,7 @@ def predict(
         confidence: of a calibrated model, give too the set of labels that holds the true one with this probability,
             from 0.5 to 0.99; it may be empty.
         abstain: of a model calibrated for an accuracy, say too whether the best score is too low for it.
+        dtype: of backend "torch", compute in "float32", "bfloat16" or "float16"; None for what was saved.
 
     Returns: `{"label": name, "scores": {name: score}}`. Scores are in [0, 1] and sum to 1; of a model with several
         labels a post each is its own probability, and `label` is the list of those above one half. With `confidence`
@@ -46,7 +48,7 @@ def predict(
     """
     post = {"text": text, "image": image, "target": target}
     how = {"consistent": consistent, "confidence": confidence, "abstain": abstain}
-    [answer] = _predict(checkpoint, [post], device, backend, how)
+    [answer] = _predict(checkpoint, [post], (backend, device, dtype), how)
     return answer
 
 
@@ -60,13 +62,14 @@ def predict_targets(
     backend: str = "torch",
     confidence: float | None = None,
     abstain: bool = False,
+    dtype: str | None = None,
 ) -> list[dict]:
     """What one post feels about each of several targets, in one call.
 
     Args:
         targets: at least one. Where the text holds `$T$`, each takes its place in turn; where it does not, the text
             stands as it is. Either way the model reads the target beside it.
-        checkpoint, text, image, device, consistent, backend, confidence, abstain: as in `predict`.
+        checkpoint, text, image, device, consistent, backend, confidence, abstain, dtype: as in `predict`.
 
     Returns: for each target, in order, what `predict` returns, and `target`.
 
@@ -77,12 +80,17 @@ def predict_targets(
         raise CallError(f"targets must be words, at least one, got {targets}.")
     posts = [{"text": text, "image": image, "target": target} for target in targets]
     how = {"consistent": consistent, "confidence": confidence, "abstain": abstain}
-    answers = _predict(checkpoint, posts, device, backend, how)
+    answers = _predict(checkpoint, posts, (backend, device, dtype), how)
     return [{"target": target, **answer} for target, answer in zip(targets, answers, strict=True)]
 
 
-def _predict(checkpoint: str, posts: list[dict], device: str | None, backend: str, how: dict) -> list[dict]:
-    model, processor = load_backend(checkpoint, backend, device)
+def _predict(checkpoint: str, posts: list[dict], computed: tuple, how: dict) -> list[dict]:
+    """
+    Args:
+        computed: backend, device and dtype, see `load_backend`.
+        how: keywords of `AnswerRows`.
+    """
+    model, processor = load_backend(checkpoint, *computed)
     rows = AnswerRows(model, **how)
     batch = ImageTextCollator(processor)(posts)
     if not readable_posts(model, batch).all():

@@ -330,6 +330,7 @@ class TestTables:
         )
         words += " --num-workers 4 --fetch-images --retries 6 --overwrite --confidence 0.9 --abstain --device cpu"
         words += " --backend onnx --text-column t --consistent --base-image-dir b --engine ray --ray-address auto"
+        words += " --dtype float16"
         assert call(capsys, *words.split(), "--storage-options", '{"anon": true}')[0] == 0
         assert asked == {
             "words": ("c", "d", "o"),
@@ -352,4 +353,5 @@ class TestTables:
             "abstain": True,
             "device": "cpu",
             "backend": "onnx",
+            "dtype": "float16",
         }

@@ -282,6 +282,8 @@ def test_a_wrong_call_is_one_sentence(capsys, checkpoint, folder, data, tokenize
     assert "is no folder of duosent export" in wrong_call(capsys, "predict", checkpoint, *post, "--backend", "onnx")
     refused = wrong_call(capsys, "predict", folder, *post, "--backend", "onnx", "--device", "cuda")
     assert "device must be cpu with backend onnx, got cuda." in refused
+    refused = wrong_call(capsys, "predict", folder, *post, "--backend", "onnx", "--dtype", "bfloat16")
+    assert "dtype must go with backend torch, got bfloat16: an exported graph has types of its own." in refused
 
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name.startswith("onnx") else find(name))

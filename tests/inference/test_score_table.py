@@ -229,6 +229,7 @@ class TestAnotherCall:
             ({"shard_rows": 5}, "with shard_rows 4, not 5"),
             ({"with_sides": True}, "with with_sides False, not True"),
             ({"fetch_images": True}, "with allow_urls False, not True"),
+            ({"dtype": "bfloat16"}, "with dtype None, not bfloat16"),
             ({"columns": {"text_column": "id"}}, "with columns {'text': None"),
         ],
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -3,6 +3,7 @@
 import io
 import json
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -63,6 +64,21 @@ def test_one_post_is_the_softmax_of_the_logits(checkpoint, picture, processor):
     assert list(answer["scores"]) == list(LABELS.values())
     assert list(answer["scores"].values()) == pytest.approx(expected, abs=1e-5)
     assert answer["label"] == LABELS[expected.index(max(expected))]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_post_is_answered_in_the_type_that_was_asked_for(checkpoint, posts, picture, processor, tmp_path, dtype):
+    model = MdseForImageTextClassification.from_pretrained(checkpoint).to(getattr(torch, dtype)).eval()
+    with torch.no_grad():
+        logits = model(**processor(text="good sun", images=picture, return_tensors="pt")).logits[0].float()
+    by_hand = (logits.exp() / logits.exp().sum()).tolist()
+    answer = predict(checkpoint, "good sun", picture, device="cpu", dtype=dtype)
+    assert list(answer["scores"].values()) == pytest.approx(by_hand, abs=1e-6)
+    exact = predict(checkpoint, "good sun", picture, device="cpu")["scores"]
+    assert (answer["scores"] == exact) == (dtype == "float32")
+    predict_table(checkpoint, posts, str(tmp_path), device="cpu", dtype=dtype, batch_size=1)
+    [row] = pq.read_table(tmp_path / "predictions-00000.parquet").filter(pc.field("id") == "both").to_pylist()
+    assert [row[f"score_{name}"] for name in LABELS.values()] == pytest.approx(by_hand, abs=1e-6)
 
 
 def test_one_side_is_enough_and_matters(checkpoint, picture):
@@ -130,6 +146,10 @@ def test_wrong_calls_are_one_sentence(checkpoint, posts, tmp_path):
             "has no test part, only train.",
         ),
         (lambda: predict("no/such/checkpoint", "good"), "neither a folder with a checkpoint nor a model"),
+        (
+            lambda: predict(checkpoint, "good", dtype="float64"),
+            "dtype must be one of float32, bfloat16, float16, got 'float64'.",
+        ),
     ]:
         with pytest.raises(CallError) as error:
             call()

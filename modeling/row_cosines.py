@@ -40,9 +40,8 @@ class _RowCosines(torch.autograd.Function):
         inverse = _inverse_norms(square, other_square)
         across = gradient * inverse  # u
         along = across * cosines * inverse * (square * other_square > EPS)  # v
-        return _combined(scores, -along * other_square, others, across), _combined(
-            others, -along * square, scores, across
-        )
+        of_scores = _combined(scores, -along * other_square, others, across)
+        return of_scores, _combined(others, -along * square, scores, across)
 
 
 def _combined(one: Tensor, weight: Tensor, other: Tensor, other_weight: Tensor) -> Tensor:

@@ -378,7 +378,7 @@ def test_the_written_out_attention_keeps_memory_quadratic_in_length():
 BASELINES = [pytest.param(name, marks=pytest.mark.slow) for name in CLASSIFIERS if name not in ("mdse", "radm")]
 
 
-@pytest.mark.parametrize("training", [False, True], ids=["eval", "training"])
+@pytest.mark.parametrize("training", [pytest.param(False, marks=pytest.mark.slow), True], ids=["eval", "training"])
 @pytest.mark.parametrize("name", ["mdse", "radm", *BASELINES])
 def test_a_forward_is_one_graph(name, training):
     torch._dynamo.reset()

@@ -1,23 +1,22 @@
 """Twitter's road, from published files to an answer about each target of a post."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import trees
+from commands import call
 
 from duosent.cli import main
 from duosent.inference.scoring import predict, predict_targets
 from duosent.training.checkpoints import CallError
 
 
-def call(*words) -> dict:
-    done = subprocess.run([sys.executable, "-m", "duosent", *words, "--json"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def answer_to(capsys, *words) -> dict:
+    code, out, err = call(capsys, *words, "--json")
+    assert code == 0, err
+    return json.loads(out)
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +32,20 @@ def road(text_encoder_dir, image_encoder_dir, tmp_path_factory):
     return folder
 
 
-def test_train_and_evaluate_read_the_target(road):
+def test_train_and_evaluate_read_the_target(road, capsys):
     record = json.loads((road / "model" / "metrics_test.json").read_text())
-    again = call("evaluate", str(road / "model"), "--data", str(road / "posts"), "--split", "test", "--use-cpu")
+    words = ["evaluate", road / "model", "--split", "test", "--use-cpu", "--data"]
+    again = answer_to(capsys, *words, road / "posts")
     assert (again["n"], again["loss"]) == (1, pytest.approx(record["loss"], rel=1e-5))
     table = pq.read_table(road / "posts" / "test-00000-of-00001.parquet")
     other = table.set_column(table.column_names.index("target"), "target", [["a good dog"]])
     (road / "other").mkdir()
     pq.write_table(other, road / "other" / "test.parquet")
-    changed = call("evaluate", str(road / "model"), "--data", str(road / "other"), "--split", "test", "--use-cpu")
+    changed = answer_to(capsys, *words, road / "other")
     assert changed["loss"] != again["loss"]
 
 
-def test_several_targets_of_one_post_in_one_call(road):
+def test_several_targets_of_one_post_in_one_call(road, capsys):
     picture = str(road / "raw" / "twitter2017_images" / "7.jpg")
     text, targets = "so happy with $T$ in the sun", ["the dog", "a cat", "my city"]
     model = str(road / "model")
@@ -58,9 +58,11 @@ def test_several_targets_of_one_post_in_one_call(road):
     assert len({tuple(answer["scores"].values()) for answer in answers}) == 3
 
     flags = [word for target in targets for word in ("--target", target)]
-    printed = call("predict", model, "--text", text, "--image", picture, *flags, "--device", "cpu")
+    printed = answer_to(capsys, "predict", model, "--text", text, "--image", picture, *flags, "--device", "cpu")
     assert printed == {"targets": answers}
-    one = call("predict", model, "--text", text, "--image", picture, "--target", "a cat", "--device", "cpu")
+    one = answer_to(
+        capsys, "predict", model, "--text", text, "--image", picture, "--target", "a cat", "--device", "cpu"
+    )
     assert one["scores"] == pytest.approx(answers[1]["scores"], abs=1e-5)
 
 

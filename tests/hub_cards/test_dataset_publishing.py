@@ -111,6 +111,7 @@ def names(folder: Path) -> set[str]:
     return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
 
 
+@pytest.mark.slow
 def test_the_way_to_the_hub_and_back(prepared, start_hub, tmp_path):
     hub = start_hub(tmp_path / "hub")
     words = [sys.executable, "-m", "duosent", "publish", "--dataset", str(prepared), "posts", "--json"]

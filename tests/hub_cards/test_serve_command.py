@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from commands import wrong_call
+from commands import call, wrong_call
 from gradio_client import Client
 from huggingface_hub import SpaceCard
 from packaging.requirements import Requirement
@@ -37,18 +37,16 @@ def test_a_port_out_of_range_is_a_wrong_call(capsys, port):
 
 
 def test_without_gradio_it_says_what_to_install(capsys, monkeypatch):
-    from commands import call
-
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     code, out, err = call(capsys, "serve", "c")
     assert (code, out) == (1, "")
     assert err == "duosent serve failed: The page needs Gradio: pip install 'duosent[serve]'.\n"
 
 
-def test_what_is_no_checkpoint_is_one_sentence(tmp_path):
-    done = subprocess.run(serve_command(tmp_path / "nothing"), capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("duosent serve failed: ") and done.stderr.count("\n") == 1, done.stderr
+def test_what_is_no_checkpoint_is_one_sentence(capsys, tmp_path):
+    code, out, err = call(capsys, "serve", tmp_path / "nothing")
+    assert (code, out) == (1, "")
+    assert err.startswith("duosent serve failed: ") and err.count("\n") == 1, err
 
 
 def test_it_listens_to_this_machine_alone_at_the_port_that_was_asked_for(checkpoint):
@@ -67,6 +65,7 @@ def test_it_listens_to_this_machine_alone_at_the_port_that_was_asked_for(checkpo
     assert taken.stderr.startswith("duosent serve failed: ") and str(port) in taken.stderr
 
 
+@pytest.mark.slow
 def test_a_space_needs_no_package(checkpoint, python_without_package, tmp_path):
     """The folder as the Hub runs it, in a Python without this package."""
     environment = {"PATH": os.environ["PATH"], "HF_HOME": str(tmp_path), "DUOSENT_MODEL": str(checkpoint)}

@@ -188,6 +188,7 @@ def test_the_pipeline_takes_it_in_place_of_the_model(checkpoint, run):
     assert "image" in repr(by_onnx)
 
 
+@pytest.mark.slow
 def test_radm_keeps_its_logits(tokenizer, processor, tmp_path):
     model = tiny_classifier("radm", tokenizer, num_interaction_layers=2, num_fusion_layers=1)
     assert_graph_of(model, processor, tmp_path, examples=20)
